@@ -1,0 +1,13 @@
+//! Batched dense linear algebra on [faer](https://docs.rs/faer), and SIMD elementwise functions.
+//!
+//! Everything is generic over [`Real`] (`f32` and `f64`), takes row-major matrices and batches of
+//! them, returns typed errors for wrong shapes and non-finite input, and gives the same bits for
+//! any number of threads.
+
+pub mod error;
+pub mod matrix;
+pub mod scalar;
+
+pub use error::Error;
+pub use matrix::{Batch, Matrix};
+pub use scalar::Real;
