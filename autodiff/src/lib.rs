@@ -1,1 +1,31 @@
-//! A self-contained tape.
+//! A self-contained tape over batched matrices: reverse mode, forward mode, any nesting of the
+//! two, and exact batched Jacobians.
+//!
+//! A closure is recorded once into a [`Program`] and replayed on new inputs without allocating.
+//! Each primitive has three rules ([`Primitive`]): `eval`, `jvp` and `vjp`; the two derivative
+//! rules *record* tape operations, so they can be differentiated again.
+
+pub mod drivers;
+mod error;
+mod forward;
+mod plan;
+pub mod primitive;
+pub mod primitives;
+mod recorder;
+mod reverse;
+mod run;
+mod shape;
+mod tangent;
+mod var;
+
+pub use drivers::{
+    Mode, grad, hessian, hvp, jacobian, jvp, pull_jacobian, push_jacobian, value_and_grad, vjp,
+};
+pub use error::Error;
+pub use primitive::Primitive;
+pub use primitives::mask::Mask;
+pub use recorder::Recorder;
+pub use run::{Program, Runner};
+pub use shape::Shape;
+pub use tangent::Tangent;
+pub use var::Var;

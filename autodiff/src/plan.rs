@@ -1,0 +1,309 @@
+//! Where every value of a program lives, and when it is computed.
+//!
+//! Live operations are put into *phases*. In a phase the shared operations run once, then the
+//! batch operations run on every shard; sums over rows collect in the lanes, and their totals
+//! open the next phase. Batch values share slots of a workspace: a slot is free again when the
+//! value in it is dead. A batch value that a later phase reads is *carried* in a buffer of its own
+//! over all rows.
+
+use crate::recorder::{Source, Tape, ValueId};
+use crate::{Shape, Var};
+use smallvec::SmallVec;
+
+/// Bytes of workspace that a shard aims at: half of a common L2 cache.
+const SHARD_BYTES: usize = 512 * 1024;
+/// With weights above this size, shards have at least [`MIN_WEIGHTY_ROWS`] rows.
+const WEIGHTY_BYTES: usize = 1024 * 1024;
+const MIN_WEIGHTY_ROWS: usize = 64;
+const MAX_ROWS: usize = 1024;
+/// Lanes that sum over rows; a constant, so that sums have the same bits on any machine.
+const LANES: usize = 8;
+/// Lanes of a program without sums over rows, whose results do not depend on the number.
+const FREE_LANES: usize = 64;
+
+/// Where a value lives during a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Not computed.
+    Dead,
+    BatchInput(usize),
+    SharedInput(usize),
+    Constant,
+    /// A slot of the shard's workspace.
+    Slot(usize),
+    /// A matrix of the shared store.
+    Shared(usize),
+}
+
+/// A sum over rows: the lanes' accumulator `lane` becomes shared matrix `shared`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reduction {
+    pub lane: usize,
+    pub shared: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Phase {
+    /// Nodes on shared values, in order.
+    pub shared: Vec<u32>,
+    /// Nodes on batch values, in order.
+    pub batch: Vec<u32>,
+    /// Sums that end this phase.
+    pub reductions: Vec<Reduction>,
+    /// Program outputs (by position) that are complete after a given batch step of this phase:
+    /// `(step, output)`; step `None` copies an input.
+    pub outputs: Vec<(Option<usize>, usize)>,
+    /// Carried buffers written in this phase: `(step, carried)`.
+    pub carried: Vec<(usize, usize, ValueId)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub places: Vec<Place>,
+    pub phases: Vec<Phase>,
+    /// Phase in which a value becomes known.
+    pub phase_of: Vec<usize>,
+    /// Carried buffer of a batch value that later phases read.
+    pub carried_of: Vec<Option<usize>>,
+    /// Accumulator of a value that is a sum over rows.
+    pub lane_of: Vec<Option<usize>>,
+    /// Numbers per row of each slot.
+    pub slots: Vec<usize>,
+    /// Numbers per row of each carried buffer.
+    pub carried: Vec<usize>,
+    /// Numbers of each shared matrix.
+    pub shared: Vec<usize>,
+    /// Numbers of each lane accumulator.
+    pub accumulators: Vec<usize>,
+    pub outputs: Vec<ValueId>,
+    pub shard_rows: usize,
+    pub lanes: usize,
+    /// Scratch numbers for one shard, and for shared operations.
+    pub scratch: usize,
+}
+
+struct Level {
+    phase: usize,
+    batch: bool,
+    reduces: bool,
+}
+
+impl Plan {
+    pub fn new<T: eigenflow_linalg::Real>(tape: &Tape<T>, outputs: &[ValueId]) -> Self {
+        let shape = |id: ValueId| tape.values[id as usize].shape;
+        let live = live_nodes(tape, outputs);
+
+        // Phase of each value and node.
+        let mut phase_of = vec![0_usize; tape.values.len()];
+        let mut levels: Vec<Option<Level>> = Vec::with_capacity(tape.nodes.len());
+        for (index, node) in tape.nodes.iter().enumerate() {
+            if !live[index] {
+                levels.push(None);
+                continue;
+            }
+            let phase = node.inputs.iter().map(|&i| phase_of[i as usize]).max().unwrap_or(0);
+            let first = node.outputs.start;
+            let from_batch = node.inputs.iter().any(|&i| shape(i).is_batch());
+            let reduces = from_batch && !shape(first).is_batch();
+            let batch = from_batch || shape(first).is_batch();
+            for id in node.outputs.clone() {
+                phase_of[id as usize] = phase + usize::from(reduces);
+            }
+            levels.push(Some(Level { phase, batch, reduces }));
+        }
+        let count = phase_of.iter().max().map_or(1, |m| m + 1);
+        let mut phases = vec![Phase::default(); count];
+        let mut places = vec![Place::Dead; tape.values.len()];
+        let mut lane_of = vec![None; tape.values.len()];
+        let (mut shared, mut accumulators, mut carried) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, value) in tape.values.iter().enumerate() {
+            match value.source {
+                Source::BatchInput(k) => places[id] = Place::BatchInput(k),
+                Source::SharedInput(k) => places[id] = Place::SharedInput(k),
+                Source::Constant(_) => places[id] = Place::Constant,
+                Source::Node { .. } => {}
+            }
+        }
+
+        // Order, and places of shared values and sums.
+        for (index, level) in levels.iter().enumerate() {
+            let Some(level) = level else { continue };
+            let phase = &mut phases[level.phase];
+            if level.batch {
+                phase.batch.push(index as u32)
+            } else {
+                phase.shared.push(index as u32)
+            }
+            for id in tape.nodes[index].outputs.clone() {
+                if !shape(id).is_batch() {
+                    places[id as usize] = Place::Shared(shared.len());
+                    if level.reduces {
+                        lane_of[id as usize] = Some(accumulators.len());
+                        phase.reductions.push(Reduction { lane: accumulators.len(), shared: shared.len() });
+                        accumulators.push(shape(id).unit());
+                    }
+                    shared.push(shape(id).unit());
+                }
+            }
+        }
+
+        // Batch values: carried where a later phase reads them, else slots by liveness.
+        let mut crosses = vec![false; tape.values.len()];
+        for (index, level) in levels.iter().enumerate() {
+            let Some(level) = level else { continue };
+            for &i in &tape.nodes[index].inputs {
+                crosses[i as usize] |= shape(i).is_batch() && phase_of[i as usize] < level.phase;
+            }
+        }
+        let mut slots: Vec<usize> = Vec::new();
+        let mut carried_of = vec![None; tape.values.len()];
+        for phase in &mut phases {
+            assign_slots(tape, phase, &crosses, &mut places, &mut slots, &mut carried);
+        }
+        for &(_, buffer, id) in phases.iter().flat_map(|p| &p.carried) {
+            carried_of[id as usize] = Some(buffer);
+        }
+        for (position, &id) in outputs.iter().enumerate() {
+            if !shape(id).is_batch() {
+                continue;
+            }
+            let (phase, step) = match tape.values[id as usize].source {
+                Source::Node { node, .. } => {
+                    let phase = levels[node as usize].as_ref().map_or(0, |l| l.phase);
+                    (phase, phases[phase].batch.iter().position(|&n| n == node))
+                }
+                _ => (0, None),
+            };
+            phases[phase].outputs.push((step, position));
+        }
+        for phase in &mut phases {
+            phase.outputs.sort_unstable();
+        }
+
+        let row: usize = slots.iter().sum::<usize>() * size_of::<T>();
+        let weights: usize = tape.shared_inputs.iter().map(|&id| shape(id).unit() * size_of::<T>()).sum();
+        let shard_rows = shard_rows(row, weights);
+        let scratch = tape
+            .nodes
+            .iter()
+            .zip(&live)
+            .filter(|(_, live)| **live)
+            .map(|(node, _)| {
+                let shapes: SmallVec<[Shape; 4]> = node.inputs.iter().map(|&i| shape(i)).collect();
+                node.op.scratch(&shapes, shard_rows)
+            })
+            .max()
+            .unwrap_or(0);
+        let lanes = if accumulators.is_empty() { FREE_LANES } else { LANES };
+        Self {
+            places,
+            phases,
+            phase_of,
+            carried_of,
+            lane_of,
+            slots,
+            carried,
+            shared,
+            accumulators,
+            outputs: outputs.to_vec(),
+            shard_rows,
+            lanes,
+            scratch,
+        }
+    }
+}
+
+/// Rows of a shard, from bytes of workspace per row and bytes of weights: nothing else.
+fn shard_rows(row_bytes: usize, weight_bytes: usize) -> usize {
+    let rows = (SHARD_BYTES / row_bytes.max(1)).clamp(1, MAX_ROWS);
+    let rows = if rows > 16 { rows / 16 * 16 } else { rows };
+    if weight_bytes > WEIGHTY_BYTES { rows.max(MIN_WEIGHTY_ROWS) } else { rows }
+}
+
+fn live_nodes<T>(tape: &Tape<T>, outputs: &[ValueId]) -> Vec<bool> {
+    let mut used = vec![false; tape.values.len()];
+    outputs.iter().for_each(|&id| used[id as usize] = true);
+    let mut live = vec![false; tape.nodes.len()];
+    for (index, node) in tape.nodes.iter().enumerate().rev() {
+        if node.outputs.clone().any(|id| used[id as usize]) {
+            live[index] = true;
+            node.inputs.iter().for_each(|&id| used[id as usize] = true);
+        }
+    }
+    live
+}
+
+/// Gives each batch value of a phase a slot; a slot whose value is dead is used again.
+fn assign_slots<T: eigenflow_linalg::Real>(
+    tape: &Tape<T>,
+    phase: &mut Phase,
+    crosses: &[bool],
+    places: &mut [Place],
+    slots: &mut Vec<usize>,
+    carried: &mut Vec<usize>,
+) {
+    let mut last_use = vec![usize::MAX; tape.values.len()];
+    for (step, &index) in phase.batch.iter().enumerate() {
+        for &i in &tape.nodes[index as usize].inputs {
+            last_use[i as usize] = step;
+        }
+    }
+    // Nothing in a slot outlives its phase.
+    let mut free: Vec<usize> = (0..slots.len()).collect();
+    for (step, &index) in phase.batch.iter().enumerate() {
+        let node = &tape.nodes[index as usize];
+        for id in node.outputs.clone() {
+            let shape = tape.values[id as usize].shape;
+            if !shape.is_batch() {
+                continue;
+            }
+            if crosses[id as usize] {
+                phase.carried.push((step, carried.len(), id));
+                carried.push(shape.unit());
+            }
+            let slot = take_slot(&mut free, slots, shape.unit());
+            places[id as usize] = Place::Slot(slot);
+        }
+        let mut dead: SmallVec<[ValueId; 8]> = node
+            .inputs
+            .iter()
+            .copied()
+            .chain(node.outputs.clone())
+            .filter(|&id| {
+                let last = last_use[id as usize];
+                last == step || (last == usize::MAX && node.outputs.contains(&id))
+            })
+            .collect();
+        dead.sort_unstable();
+        dead.dedup();
+        for id in dead {
+            if let Place::Slot(slot) = places[id as usize] {
+                free.push(slot);
+            }
+        }
+    }
+}
+
+/// The free slot that fits best: the smallest that is large enough, else the largest, grown.
+fn take_slot(free: &mut Vec<usize>, slots: &mut Vec<usize>, need: usize) -> usize {
+    let fits = free.iter().copied().enumerate().filter(|&(_, s)| slots[s] >= need);
+    // Of equals the one freed last, which is warm in the cache.
+    let best = fits.min_by_key(|&(k, s)| (slots[s], usize::MAX - k)).map(|(k, _)| k);
+    let largest = free.iter().copied().enumerate().max_by_key(|&(_, s)| slots[s]).map(|(k, _)| k);
+    match best.or(largest) {
+        Some(k) => {
+            let slot = free.remove(k);
+            slots[slot] = slots[slot].max(need);
+            slot
+        }
+        None => {
+            slots.push(need);
+            slots.len() - 1
+        }
+    }
+}
+
+/// Ids of variables.
+pub(crate) fn ids<T: eigenflow_linalg::Real>(vars: &[Var<'_, T>]) -> Vec<ValueId> {
+    vars.iter().map(Var::id).collect()
+}

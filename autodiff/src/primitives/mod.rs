@@ -1,0 +1,30 @@
+//! The primitives, one family a file. Each has three rules: [`crate::Primitive`].
+
+pub mod binary;
+pub mod columns;
+pub mod diagonal;
+pub mod extent;
+pub mod mask;
+pub mod matrix;
+pub mod product;
+pub mod scan;
+pub mod unary;
+
+use crate::Var;
+use crate::primitive::{Cotangents, Key};
+use smallvec::smallvec;
+use std::any::TypeId;
+
+/// Key of a primitive without parameters beyond `a` and `b`.
+pub(crate) fn key<P: 'static>(a: u64, b: u64) -> Key {
+    (TypeId::of::<P>(), a, b)
+}
+
+/// The single cotangent of a primitive with one input, where it is wanted and not zero.
+pub(crate) fn cotangent<'t, T>(
+    dy: &[Option<Var<'t, T>>],
+    need: &[bool],
+    rule: impl FnOnce(Var<'t, T>) -> Var<'t, T>,
+) -> Cotangents<'t, T> {
+    smallvec![if need[0] { dy[0].map(rule) } else { None }]
+}

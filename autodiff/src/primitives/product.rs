@@ -1,0 +1,196 @@
+//! Matrix products. `MatMul` and `Outer` are each other's derivatives.
+
+use super::{cotangent, key};
+use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape_error};
+use crate::{Error, Recorder, Shape, Tangent, Var};
+use eigenflow_linalg::Real;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use smallvec::smallvec;
+
+/// `x W` or `x Wᵀ`: every line of `x` times a shared matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct MatMul {
+    /// Whether `W` is transposed.
+    pub transpose: bool,
+}
+
+/// `Σ xᵀ y` over all lines (rows and tangents).
+///
+/// Of two batch values it is a sum over rows: a shared matrix, the end of a phase. Of two shared
+/// matrices it is the product `xᵀ y`.
+#[derive(Clone, Copy, Debug)]
+pub struct Outer;
+
+/// The transpose of a shared matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct Transpose;
+
+fn view<T: Real>(data: &[T], shape: Shape, rows: usize) -> MatRef<'_, T> {
+    MatRef::from_row_major_slice(data, shape.lines(rows), shape.cols())
+}
+
+impl<T: Real> Primitive<T> for MatMul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
+        let Shape::Shared { rows, cols } = inputs[1] else {
+            return shape_error("matmul", inputs, "the second factor must be a shared matrix");
+        };
+        let (inner, outer) = if self.transpose { (cols, rows) } else { (rows, cols) };
+        if inputs[0].cols() != inner {
+            return shape_error("matmul", inputs, "the inner extents must agree");
+        }
+        Ok(smallvec![inputs[0].with_cols(outer)])
+    }
+
+    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+        let x = view(cx.inputs[0], cx.input_shapes[0], cx.rows);
+        let w = view(cx.inputs[1], cx.input_shapes[1], cx.rows);
+        let w = if self.transpose { w.transpose() } else { w };
+        let y = MatMut::from_row_major_slice_mut(&mut *cx.outputs[0], x.nrows(), w.ncols());
+        matmul(y, Accum::Replace, x, w, T::ONE, Par::Seq);
+    }
+
+    fn jvp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        y: &[Var<'t, T>],
+        dx: &[Tangent<'t, T>],
+    ) -> Result<Tangents<'t, T>, Error> {
+        let out = y[0].shape();
+        let from_x = dx[0].matmul(r, x[0].shape(), x[1], self.transpose);
+        let from_w = dx[1].linear(r, x[1].shape(), out.cols(), |dw| r.apply(*self, &[x[0], dw]));
+        Ok(smallvec![from_x.add(from_w, r, out)])
+    }
+
+    fn vjp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        _y: &[Var<'t, T>],
+        dy: &[Option<Var<'t, T>>],
+        need: &[bool],
+    ) -> Result<Cotangents<'t, T>, Error> {
+        let Some(dy) = dy[0] else { return Ok(smallvec![None, None]) };
+        let dx = need[0].then(|| r.apply(Self { transpose: !self.transpose }, &[dy, x[1]]));
+        let dw = need[1].then(|| if self.transpose { dy.outer(x[0]) } else { x[0].outer(dy) });
+        Ok(smallvec![dx, dw])
+    }
+
+    fn key(&self) -> Option<Key> {
+        Some(key::<Self>(u64::from(self.transpose), 0))
+    }
+}
+
+impl<T: Real> Primitive<T> for Outer {
+    fn name(&self) -> &'static str {
+        "outer"
+    }
+
+    fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
+        if inputs[0].with_cols(0) != inputs[1].with_cols(0) {
+            return shape_error("outer", inputs, "both must have the same rows and tangents");
+        }
+        Ok(smallvec![Shape::shared(inputs[0].cols(), inputs[1].cols())])
+    }
+
+    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+        let x = view(cx.inputs[0], cx.input_shapes[0], cx.rows);
+        let y = view(cx.inputs[1], cx.input_shapes[1], cx.rows);
+        let accum = if cx.input_shapes[0].is_batch() { Accum::Add } else { Accum::Replace };
+        let out = MatMut::from_row_major_slice_mut(&mut *cx.outputs[0], x.ncols(), y.ncols());
+        matmul(out, accum, x.transpose(), y, T::ONE, Par::Seq);
+    }
+
+    fn jvp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        y: &[Var<'t, T>],
+        dx: &[Tangent<'t, T>],
+    ) -> Result<Tangents<'t, T>, Error> {
+        let out = y[0].shape();
+        let term = |k: usize| -> Result<Tangent<'t, T>, Error> {
+            let Some((_, block)) = dx[k].to_dense(r, x[k].shape()) else {
+                return Ok(Tangent::zero(out.cols()));
+            };
+            if block.shape() != x[k].shape() {
+                return Err(Error::NoDerivative {
+                    op: "outer",
+                    kind: "forward",
+                    reason: "a block of tangents cannot cross a sum over rows; push one tangent at a time",
+                });
+            }
+            let operands = if k == 0 { [block, x[1]] } else { [x[0], block] };
+            Ok(Tangent::dense(r.apply(Self, &operands)))
+        };
+        Ok(smallvec![term(0)?.add(term(1)?, r, out)])
+    }
+
+    fn vjp<'t>(
+        &self,
+        _r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        _y: &[Var<'t, T>],
+        dy: &[Option<Var<'t, T>>],
+        need: &[bool],
+    ) -> Result<Cotangents<'t, T>, Error> {
+        let Some(dy) = dy[0] else { return Ok(smallvec![None, None]) };
+        Ok(smallvec![need[0].then(|| x[1].matmul_t(dy)), need[1].then(|| x[0].matmul(dy))])
+    }
+
+    fn key(&self) -> Option<Key> {
+        Some(key::<Self>(0, 0))
+    }
+}
+
+impl<T: Real> Primitive<T> for Transpose {
+    fn name(&self) -> &'static str {
+        "transpose"
+    }
+
+    fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
+        match inputs[0] {
+            Shape::Shared { rows, cols } => Ok(smallvec![Shape::shared(cols, rows)]),
+            Shape::Batch { .. } => shape_error("transpose", inputs, "only shared matrices are transposed"),
+        }
+    }
+
+    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+        let Shape::Shared { rows, cols } = cx.input_shapes[0] else { return };
+        for i in 0..rows {
+            for j in 0..cols {
+                cx.outputs[0][j * rows + i] = cx.inputs[0][i * cols + j];
+            }
+        }
+    }
+
+    fn jvp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        y: &[Var<'t, T>],
+        dx: &[Tangent<'t, T>],
+    ) -> Result<Tangents<'t, T>, Error> {
+        Ok(smallvec![dx[0].linear(r, x[0].shape(), y[0].cols(), Var::transpose)])
+    }
+
+    fn vjp<'t>(
+        &self,
+        _r: &'t Recorder<T>,
+        _x: &[Var<'t, T>],
+        _y: &[Var<'t, T>],
+        dy: &[Option<Var<'t, T>>],
+        need: &[bool],
+    ) -> Result<Cotangents<'t, T>, Error> {
+        Ok(cotangent(dy, need, Var::transpose))
+    }
+
+    fn key(&self) -> Option<Key> {
+        Some(key::<Self>(0, 0))
+    }
+}
