@@ -73,3 +73,27 @@ fn sign<T: Real>(i: usize) -> T {
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     if (z ^ (z >> 31)) & 1 == 0 { T::ONE } else { -T::ONE }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Matrix;
+
+    /// `I = Q diag(1) Qᵀ` with one wrong entry in a factor of 40 columns.
+    #[test]
+    fn one_wrong_entry_is_seen_wherever_it_is() {
+        let n = 40;
+        let one = vec![1.0; n];
+        let good = Matrix::<f64>::identity(n);
+        let mut probe = Probe::new(n);
+        let clean = probe.factorisation(good.view(), good.view(), &one, good.view());
+        assert_eq!(clean.to_bits(), 0);
+        assert_eq!(probe.orthonormality(good.view()).to_bits(), 0);
+        for (i, j) in [(0, 0), (3, 17), (39, 2), (39, 39)] {
+            let mut bad = good.clone();
+            bad[(i, j)] += 1e-6;
+            assert!(probe.factorisation(good.view(), bad.view(), &one, good.view()) > 0.9e-6);
+            assert!(probe.orthonormality(bad.view()) > 0.9e-6);
+        }
+    }
+}

@@ -223,6 +223,9 @@ impl<T: Real> Solver<T> {
         let (m, n) = (self.m, self.n);
         let (nu, nv) = self.kind.columns(m, n);
         let vectors = self.kind != SvdKind::Values;
+        // faer fills only a part of the full factors of a long matrix and takes the rest to be zero.
+        self.u.fill(T::ZERO);
+        self.v.fill(T::ZERO);
         // Aᵀ = V diag(s) Uᵀ: the roles of U and V change places.
         let result = faer_svd(
             MatRef::from_column_major_slice(&self.a, n, m),
