@@ -1,5 +1,7 @@
 //! What can go wrong in linear algebra.
 
+use crate::Real;
+
 /// An error of this crate. Each variant names the operation and what to do about it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -56,4 +58,56 @@ pub enum Error {
         /// Which matrix of the batch.
         index: usize,
     },
+    /// A result beyond the largest finite number.
+    #[error("{op}: the result for matrix {index} overflows; rescale the matrix or use f64")]
+    Overflow {
+        /// Operation that was asked for.
+        op: &'static str,
+        /// Which matrix of the batch.
+        index: usize,
+    },
+}
+
+impl Error {
+    /// The same error, of matrix `at` of a batch.
+    pub(crate) fn at(mut self, at: usize) -> Self {
+        match &mut self {
+            Self::NotFinite { index, .. }
+            | Self::Singular { index, .. }
+            | Self::NotPositiveDefinite { index, .. }
+            | Self::NoConvergence { index, .. }
+            | Self::Overflow { index, .. } => *index = at,
+            Self::Shape { .. } => {}
+        }
+        self
+    }
+}
+
+/// A square shape, or an error that says so.
+pub(crate) fn square(op: &'static str, shape: (usize, usize)) -> Result<usize, Error> {
+    if shape.0 == shape.1 {
+        return Ok(shape.0);
+    }
+    Err(Error::Shape { op, lhs: shape, rhs: (shape.0, shape.0), remedy: "the matrix must be square" })
+}
+
+/// An error unless a slice holds exactly a `rows x cols` matrix.
+pub(crate) fn holds(op: &'static str, len: usize, rows: usize, cols: usize) -> Result<(), Error> {
+    if len == rows * cols {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        op,
+        lhs: (len, 1),
+        rhs: (rows, cols),
+        remedy: "the slice must hold rows x cols entries",
+    })
+}
+
+/// An error unless every entry of a result is finite.
+pub(crate) fn in_range<T: Real>(op: &'static str, data: &[T]) -> Result<(), Error> {
+    if data.iter().all(|x| x.is_finite()) {
+        return Ok(());
+    }
+    Err(Error::Overflow { op, index: 0 })
 }

@@ -4,9 +4,22 @@
 //! them, returns typed errors for wrong shapes and non-finite input, and gives the same bits for
 //! any number of threads.
 
+pub mod bounds;
+pub mod cholesky;
+pub mod eigen;
 pub mod error;
+pub mod lu;
 pub mod matrix;
+mod parallel;
+pub mod polar;
+mod probe;
+pub mod product;
+pub mod qr;
 pub mod scalar;
+mod scale;
+pub mod subspace;
+pub mod svd;
+pub mod triangular;
 
 pub use error::Error;
 pub use matrix::{Batch, Matrix};

@@ -1,0 +1,84 @@
+//! Matrix products with accumulation, on strided views.
+
+use crate::parallel::for_each_matrix;
+use crate::{Batch, Error, Real};
+
+pub use faer::{Accum, MatMut, MatRef};
+
+/// `dst = alpha lhs rhs` ([`Accum::Replace`]) or `dst += alpha lhs rhs` ([`Accum::Add`]).
+///
+/// Shapes `[m, n] = [m, k] [k, n]`; any strides, so a transpose is free (`view.transpose()`).
+/// With `k = 0` the product is zero. Runs on the calling thread and propagates NaN and infinity as
+/// IEEE arithmetic does. Cost `2 m n k` flops.
+///
+/// # Errors
+/// [`Error::Shape`] if the shapes do not fit.
+///
+/// ```
+/// use eigenflow_linalg::{Matrix, product::{Accum, matmul}};
+/// let a = Matrix::new(1, 2, vec![1.0, 2.0]);
+/// let mut c = Matrix::new(1, 1, vec![100.0]);
+/// matmul(c.view_mut(), Accum::Add, 3.0, a.view(), a.view().transpose()).unwrap();
+/// assert_eq!(c[(0, 0)], 115.0); // 100 + 3 (1·1 + 2·2)
+/// ```
+pub fn matmul<T: Real>(
+    dst: MatMut<'_, T>,
+    accum: Accum,
+    alpha: T,
+    lhs: MatRef<'_, T>,
+    rhs: MatRef<'_, T>,
+) -> Result<(), Error> {
+    fits(lhs.shape(), rhs.shape())?;
+    if dst.shape() != (lhs.nrows(), rhs.ncols()) {
+        return Err(Error::Shape {
+            op: "matmul",
+            lhs: dst.shape(),
+            rhs: (lhs.nrows(), rhs.ncols()),
+            remedy: "the destination must have the rows of the first and the columns of the second factor",
+        });
+    }
+    faer::linalg::matmul::matmul(dst, accum, lhs, rhs, alpha, faer::Par::Seq);
+    Ok(())
+}
+
+/// The products of two batches, matrix by matrix: `[N, m, n] = [N, m, k] [N, k, n]`.
+///
+/// # Errors
+/// [`Error::Shape`] if the counts or the inner dimensions differ.
+pub fn matmul_batch<T: Real>(lhs: &Batch<T>, rhs: &Batch<T>) -> Result<Batch<T>, Error> {
+    same_count("matmul_batch", lhs.count(), rhs.count())?;
+    fits((lhs.rows(), lhs.cols()), (rhs.rows(), rhs.cols()))?;
+    let (m, n) = (lhs.rows(), rhs.cols());
+    let mut out = Batch::zeros(lhs.count(), m, n);
+    for_each_matrix(
+        lhs.count(),
+        [(out.data_mut(), m * n)],
+        || (),
+        |(), i, [dst]| {
+            let dst = MatMut::from_row_major_slice_mut(dst, m, n);
+            matmul(dst, Accum::Replace, T::ONE, lhs.view(i), rhs.view(i))
+        },
+    )?;
+    Ok(out)
+}
+
+fn fits(lhs: (usize, usize), rhs: (usize, usize)) -> Result<(), Error> {
+    if lhs.1 == rhs.0 {
+        return Ok(());
+    }
+    let remedy = "the columns of the first factor must match the rows of the second";
+    Err(Error::Shape { op: "matmul", lhs, rhs, remedy })
+}
+
+/// An error unless two batches hold equally many matrices.
+pub(crate) fn same_count(op: &'static str, lhs: usize, rhs: usize) -> Result<(), Error> {
+    if lhs == rhs {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        op,
+        lhs: (lhs, 1),
+        rhs: (rhs, 1),
+        remedy: "both batches must hold equally many matrices",
+    })
+}

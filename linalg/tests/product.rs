@@ -1,0 +1,91 @@
+//! Products: exact on small whole numbers, whatever the strides.
+
+mod common;
+
+use common::{bits, on_threads, rng, uniform};
+use eigenflow_linalg::product::{Accum, matmul, matmul_batch};
+use eigenflow_linalg::{Batch, Error, Matrix, Real};
+use proptest::prelude::*;
+use rand::RngExt;
+
+/// Whole numbers so small that every sum is exact in either precision.
+fn whole<T: Real>(rows: usize, cols: usize, rng: &mut rand_pcg::Pcg64) -> Matrix<T> {
+    Matrix::from_fn(rows, cols, |_, _| T::of(f64::from(rng.random_range(-8..=8_i32))))
+}
+
+fn check<T: Real>(m: usize, k: usize, n: usize, flip: (bool, bool, bool), seed: u64) {
+    let rng = &mut rng(seed);
+    let (a, b, c) = (whole::<T>(m, k, rng), whole::<T>(k, n, rng), whole::<T>(m, n, rng));
+    let dot = |i: usize, j: usize| (0..k).map(|l| a[(i, l)] * b[(l, j)]).sum::<T>();
+    let (at, bt) = (a.transpose(), b.transpose());
+    let lhs = if flip.0 { at.view().transpose() } else { a.view() };
+    let rhs = if flip.1 { bt.view().transpose() } else { b.view() };
+    for (accum, old) in [(Accum::Replace, T::ZERO), (Accum::Add, T::ONE)] {
+        let expected = Matrix::from_fn(m, n, |i, j| old * c[(i, j)] + T::of(0.5) * dot(i, j));
+        let mut dst = if flip.2 { c.transpose() } else { c.clone() };
+        let view = if flip.2 { dst.view_mut().transpose_mut() } else { dst.view_mut() };
+        matmul(view, accum, T::of(0.5), lhs, rhs).unwrap();
+        assert_eq!(if flip.2 { dst.transpose() } else { dst }, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn is_exact_on_whole_numbers(
+        m in 0..40_usize, k in 0..40_usize, n in 0..40_usize, flip: (bool, bool, bool), seed: u64,
+    ) {
+        check::<f64>(m, k, n, flip, seed);
+        check::<f32>(m, k, n, flip, seed);
+    }
+}
+
+#[test]
+fn large_and_thin_products_are_exact() {
+    for (m, k, n) in [(200, 130, 170), (1, 300, 5), (5, 300, 1), (300, 1, 64), (1, 1, 400)] {
+        for flip in [(false, false, false), (true, false, true), (false, true, false)] {
+            check::<f64>(m, k, n, flip, 5);
+            check::<f32>(m, k, n, flip, 5);
+        }
+    }
+}
+
+#[test]
+fn sub_blocks_leave_the_rest_alone() {
+    let a = Matrix::from_fn(4, 6, |i, j| (i * 6 + j) as f64);
+    let mut dst = Matrix::zeros(5, 5);
+    let block = dst.view_mut().submatrix_mut(1, 2, 2, 2);
+    matmul(block, Accum::Replace, 1.0, a.view().submatrix(1, 1, 2, 3), a.view().submatrix(0, 4, 3, 2))
+        .unwrap();
+    let expected = Matrix::from_fn(5, 5, |i, j| {
+        let inside = (1..3).contains(&i) && (2..4).contains(&j);
+        if inside { (0..3).map(|l| a[(i, 1 + l)] * a[(l, 2 + j)]).sum() } else { 0.0 }
+    });
+    assert_eq!(dst, expected);
+}
+
+#[test]
+fn a_batch_gives_the_same_bits_on_any_number_of_threads() {
+    let a = Batch::new(500, 9, 7, uniform::<f64>(500 * 9, 7, &mut rng(1)).into_data());
+    let b = Batch::new(500, 7, 4, uniform::<f64>(500 * 7, 4, &mut rng(2)).into_data());
+    let one = on_threads(1, || matmul_batch(&a, &b).unwrap());
+    let two = on_threads(2, || matmul_batch(&a, &b).unwrap());
+    assert_eq!(bits(one.data()), bits(two.data()));
+    for i in [0, 7, 499] {
+        assert_eq!(one.matrix(i), a.matrix(i).mul(&b.matrix(i)));
+    }
+}
+
+#[test]
+fn wrong_shapes_are_named() {
+    let (a, b) = (Matrix::<f64>::zeros(2, 3), Matrix::<f64>::zeros(2, 4));
+    let mut c = Matrix::zeros(2, 4);
+    let err = matmul(c.view_mut(), Accum::Replace, 1.0, a.view(), b.view()).unwrap_err();
+    assert!(matches!(err, Error::Shape { lhs: (2, 3), rhs: (2, 4), .. }));
+    let err = matmul(c.view_mut(), Accum::Replace, 1.0, a.view().transpose(), b.view()).unwrap_err();
+    assert!(matches!(err, Error::Shape { lhs: (2, 4), rhs: (3, 4), .. }));
+    let two = Batch::<f64>::zeros(2, 3, 3);
+    assert!(matches!(matmul_batch(&two, &Batch::zeros(3, 3, 3)), Err(Error::Shape { .. })));
+    assert!(matches!(matmul_batch(&two, &Batch::zeros(2, 2, 3)), Err(Error::Shape { .. })));
+}
