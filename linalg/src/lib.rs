@@ -4,6 +4,7 @@
 //! them, returns typed errors for wrong shapes and non-finite input, and gives the same bits for
 //! any number of threads.
 
+pub mod elementary;
 pub mod error;
 pub mod matrix;
 pub mod scalar;
