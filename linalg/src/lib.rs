@@ -7,6 +7,7 @@
 pub mod bounds;
 pub mod cholesky;
 pub mod eigen;
+pub mod elementary;
 pub mod error;
 pub mod lu;
 pub mod matrix;

@@ -1,0 +1,115 @@
+//! One loop for every function, compiled once for each instruction set and chosen at run time.
+
+use std::marker::PhantomData;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::Function;
+use crate::Real;
+
+/// The loop over two slices of the same length.
+struct Map<'a, F, T> {
+    dst: &'a mut [T],
+    src: &'a [T],
+    function: PhantomData<F>,
+}
+
+impl<F: Function, T: Real> Map<'_, F, T> {
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for (d, s) in self.dst.iter_mut().zip(self.src) {
+            *d = T::of(F::eval::<FMA>(s.f64()));
+        }
+    }
+}
+
+impl<F: Function, T: Real> WithSimd for Map<'_, F, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        if has_fma::<S>() { self.run::<true>() } else { self.run::<false>() }
+    }
+}
+
+/// Every vector level of pulp has fused operations, except that of WebAssembly.
+#[inline(always)]
+const fn has_fma<S: Simd>() -> bool {
+    !S::IS_SCALAR && cfg!(not(target_family = "wasm"))
+}
+
+/// Whether this machine computes with fused multiply-add.
+///
+/// If so [`map`] gives the bits of [`Function::eval`] with `FMA`, else those without.
+pub fn fused() -> bool {
+    struct Probe;
+    impl WithSimd for Probe {
+        type Output = bool;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> bool {
+            has_fma::<S>()
+        }
+    }
+    Arch::new().dispatch(Probe)
+}
+
+/// `dst[i] = F(src[i])`, by the widest instruction set of the machine.
+///
+/// The bits of `dst[i]` depend on `src[i]` alone, not on its position or on the length. All
+/// machines with fused multiply-add give the same bits (sine and cosine excepted, which are the
+/// system's); the others use the portable kernels.
+///
+/// # Panics
+///
+/// When the lengths differ.
+///
+/// ```
+/// use eigenflow_linalg::elementary::{Tanh, map};
+/// let mut y = [0.0; 3];
+/// map::<Tanh, f64>(&mut y, &[0.0, -40.0, f64::INFINITY]);
+/// assert_eq!(y, [0.0, -1.0, 1.0]);
+/// ```
+pub fn map<F: Function, T: Real>(dst: &mut [T], src: &[T]) {
+    assert_eq!(dst.len(), src.len(), "{}: destination and source differ in length", F::NAME);
+    Arch::new().dispatch(Map { dst, src, function: PhantomData::<F> });
+}
+
+/// `F(x)`, the same bits as [`map`].
+///
+/// ```
+/// use eigenflow_linalg::elementary::{Sqrt, apply};
+/// assert_eq!(apply::<Sqrt, f32>(9.0), 3.0);
+/// ```
+pub fn apply<F: Function, T: Real>(x: T) -> T {
+    let mut y = [x];
+    map::<F, T>(&mut y, &[x]);
+    y[0]
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::elementary::{Erf, Quantile, Softplus, Tanh};
+
+    fn levels_agree<F: Function, T: Real>() {
+        let src: Vec<T> = (-999..=999).map(|i| T::of(f64::from(i) / 47.0)).collect();
+        let mut best = vec![T::ZERO; src.len()];
+        map::<F, T>(&mut best, &src);
+        let Some(v3) = pulp::x86::V3::try_new() else { return };
+        let mut dst = vec![T::ZERO; src.len()];
+        Simd::vectorize(v3, Map { dst: &mut dst, src: &src, function: PhantomData::<F> });
+        for (a, b) in dst.iter().zip(&best) {
+            assert!(a.f64().to_bits() == b.f64().to_bits() || (a.is_nan() && b.is_nan()));
+        }
+    }
+
+    /// 256-bit vectors, wherever there are wider ones, give the same bits.
+    #[test]
+    fn vector_widths_agree() {
+        levels_agree::<Tanh, f64>();
+        levels_agree::<Tanh, f32>();
+        levels_agree::<Softplus, f64>();
+        levels_agree::<Erf, f64>();
+        levels_agree::<Quantile, f64>();
+    }
+}
