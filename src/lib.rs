@@ -1,1 +1,7 @@
-//! eigenflow.
+//! eigenflow: learn a normalizing flow, read the local covariance of the data off its exact
+//! Jacobians, and check on the spot that the theory holds for that model.
+
+pub mod flow;
+pub mod jacobian;
+pub mod random;
+pub mod theory;

@@ -1,0 +1,135 @@
+//! Elementwise activations of the paper's flows, named by their *generative* direction.
+
+use crate::flow::bijection::{Bijection, Declaration, Growth, Role, Scope, Smoothness};
+use eigenflow_autodiff::Var;
+use eigenflow_linalg::Real;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+/// Generative PReLU: `x = z` for `z ≥ 0`, `x = a z` for `z < 0`, with `a = softplus(raw) > 0` for
+/// each column. `log|det| = -Σ_{x<0} ln a`. At the kink the derivative is the right-hand one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prelu {
+    /// Number of columns.
+    pub dim: usize,
+}
+
+/// Generative sinh: `x = sinh z`, `z = asinh x`, `log|det| = -Σ ln cosh z`. Heavy tails.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sinh {
+    /// Number of columns.
+    pub dim: usize,
+}
+
+/// Generative asinh: `x = asinh z`, `z = sinh x`, `log|det| = Σ ln cosh x`. Light tails; the
+/// normalizing direction has no Lipschitz bound.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asinh {
+    /// Number of columns.
+    pub dim: usize,
+}
+
+/// `ln cosh x = softplus(2x) - x - ln 2`: smooth, and finite wherever `x` is.
+pub(crate) fn ln_cosh<T: Real>(x: Var<'_, T>) -> Var<'_, T> {
+    (x * T::of(2.0)).softplus() - x - T::of(std::f64::consts::LN_2)
+}
+
+/// Initial slope of [`Prelu`].
+const SLOPE: f64 = 0.5;
+
+impl Bijection for Prelu {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn declare(&self, _random: &mut Pcg64) -> Vec<Declaration> {
+        // softplus(raw) = SLOPE
+        let raw = SLOPE.exp_m1().ln();
+        vec![Declaration::new("raw-slope", 1, self.dim, vec![raw; self.dim], Role::Bias)]
+    }
+
+    fn normalize<'t, T: Real>(
+        &self,
+        scope: &mut Scope<'_, 't, T>,
+        x: Var<'t, T>,
+    ) -> (Var<'t, T>, Var<'t, T>) {
+        let r = scope.recorder;
+        let slope = scope.params[0].softplus();
+        let right = x.ge(r.scalar(T::ZERO));
+        let z = right.select(x, x * slope.recip());
+        (z, right.select(r.scalar(T::ZERO), -slope.ln()).sum_cols())
+    }
+
+    fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
+        let slope = scope.params[0].softplus();
+        z.ge(scope.recorder.scalar(T::ZERO)).select(z, z * slope)
+    }
+
+    fn smoothness(&self) -> Smoothness {
+        Smoothness::Piecewise
+    }
+
+    fn examples(dim: usize) -> Vec<Self> {
+        vec![Self { dim }]
+    }
+}
+
+impl Bijection for Sinh {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn declare(&self, _random: &mut Pcg64) -> Vec<Declaration> {
+        Vec::new()
+    }
+
+    fn normalize<'t, T: Real>(
+        &self,
+        _scope: &mut Scope<'_, 't, T>,
+        x: Var<'t, T>,
+    ) -> (Var<'t, T>, Var<'t, T>) {
+        let z = x.asinh();
+        (z, -ln_cosh(z).sum_cols())
+    }
+
+    fn generate<'t, T: Real>(&self, _scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
+        z.sinh()
+    }
+
+    fn growth(&self) -> Growth {
+        Growth::Exponential
+    }
+
+    fn examples(dim: usize) -> Vec<Self> {
+        vec![Self { dim }]
+    }
+}
+
+impl Bijection for Asinh {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn declare(&self, _random: &mut Pcg64) -> Vec<Declaration> {
+        Vec::new()
+    }
+
+    fn normalize<'t, T: Real>(
+        &self,
+        _scope: &mut Scope<'_, 't, T>,
+        x: Var<'t, T>,
+    ) -> (Var<'t, T>, Var<'t, T>) {
+        (x.sinh(), ln_cosh(x).sum_cols())
+    }
+
+    fn generate<'t, T: Real>(&self, _scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
+        z.asinh()
+    }
+
+    fn examples(dim: usize) -> Vec<Self> {
+        vec![Self { dim }]
+    }
+}

@@ -1,0 +1,87 @@
+//! What can go wrong with a flow.
+
+/// An error of the flow room. Each variant says what to do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Layers of different widths.
+    #[error("layer {layer} ({kind}) has {given} columns where the flow has {expected}")]
+    LayerWidth {
+        /// Position of the layer.
+        layer: usize,
+        /// Its kind.
+        kind: &'static str,
+        /// Columns of the flow.
+        expected: usize,
+        /// Columns of the layer.
+        given: usize,
+    },
+    /// A layer whose fields make no sense.
+    #[error("layer {layer} ({kind}): {reason}")]
+    Layer {
+        /// Position of the layer.
+        layer: usize,
+        /// Its kind.
+        kind: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A flow needs at least one column.
+    #[error("a flow needs at least one column")]
+    NoColumns,
+    /// An option of a preset out of its range.
+    #[error("{flow}: {option} {reason}")]
+    Option {
+        /// The preset.
+        flow: &'static str,
+        /// The option.
+        option: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
+    /// Data of the wrong width.
+    #[error(
+        "the model has {expected} columns, the data has {given}; choose columns with --columns or --exclude"
+    )]
+    Columns {
+        /// Columns of the model.
+        expected: usize,
+        /// Columns of the data.
+        given: usize,
+    },
+    /// NaN or infinity in the data.
+    #[error("row {row}, column {column} of the {what} is not a finite number; remove or mend the row")]
+    NotFinite {
+        /// What was given.
+        what: &'static str,
+        /// First such row, counted from 0.
+        row: usize,
+        /// Its column, counted from 0.
+        column: usize,
+    },
+    /// A row that the map cannot take: outside its support, or so far out that numbers overflow.
+    #[error(
+        "{direction} of row {row} is not finite at layer {layer} ({kind}), column {column}: the row is outside \
+         the model's support or too far out for {precision}"
+    )]
+    OutOfRange {
+        /// `normalize` or `generate`.
+        direction: &'static str,
+        /// First such row, counted from 0.
+        row: usize,
+        /// Layer at which it happened.
+        layer: usize,
+        /// Kind of that layer.
+        kind: &'static str,
+        /// Column at which it happened.
+        column: usize,
+        /// `f32` or `f64`.
+        precision: &'static str,
+    },
+    /// An error of the tape.
+    #[error(transparent)]
+    Tape(#[from] eigenflow_autodiff::Error),
+    /// An error of the linear algebra.
+    #[error(transparent)]
+    Linalg(#[from] eigenflow_linalg::Error),
+}

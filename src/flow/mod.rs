@@ -1,0 +1,19 @@
+//! Normalizing flows: bijections, their composition, presets and files.
+//!
+//! `normalize` takes data `x` to latents `z`, `generate` takes latents to data. `J` is the Jacobian of
+//! `normalize`, `J_g` that of `generate`. Log-densities are in nats, in the data's own units.
+
+pub mod base;
+pub mod bijection;
+pub mod bijections;
+pub mod conditioner;
+mod error;
+mod evaluate;
+mod model;
+pub mod presets;
+mod registry;
+
+pub use bijection::{Bijection, Growth, Role, Smoothness};
+pub use error::Error;
+pub use model::{Flow, Parameter, Recorded};
+pub use registry::Layer;

@@ -1,0 +1,96 @@
+//! Every bijection, listed once.
+
+use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
+use super::bijections::{
+    Affine, Asinh, BatchNorm, Coupling, Logit, Permutation, Prelu, Sinh, SoftTail, Standardize,
+};
+use eigenflow_autodiff::Var;
+use eigenflow_linalg::Real;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+macro_rules! registry {
+    ($($kind:literal => $layer:ident,)*) => {
+        /// A layer of a flow: one of the registered bijections, with its configuration.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum Layer {
+            $(
+                #[doc = concat!("`", $kind, "`")]
+                #[serde(rename = $kind)]
+                $layer($layer),
+            )*
+        }
+
+        $(impl From<$layer> for Layer {
+            fn from(layer: $layer) -> Self {
+                Self::$layer(layer)
+            }
+        })*
+
+        impl Layer {
+            /// Names of all registered bijections, as they stand in model files.
+            pub const KINDS: &[&str] = &[$($kind),*];
+
+            /// The name of this one.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$layer(_) => $kind,)*
+                }
+            }
+        }
+
+        impl Bijection for Layer {
+            fn dim(&self) -> usize {
+                match self { $(Self::$layer(l) => l.dim(),)* }
+            }
+
+            fn declare(&self, random: &mut Pcg64) -> Vec<Declaration> {
+                match self { $(Self::$layer(l) => l.declare(random),)* }
+            }
+
+            fn normalize<'t, T: Real>(
+                &self,
+                scope: &mut Scope<'_, 't, T>,
+                x: Var<'t, T>,
+            ) -> (Var<'t, T>, Var<'t, T>) {
+                match self { $(Self::$layer(l) => l.normalize(scope, x),)* }
+            }
+
+            fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
+                match self { $(Self::$layer(l) => l.generate(scope, z),)* }
+            }
+
+            fn examples(dim: usize) -> Vec<Self> {
+                let mut all = Vec::new();
+                $(all.extend($layer::examples(dim).into_iter().map(Self::$layer));)*
+                all
+            }
+
+            fn check(&self) -> Result<(), &'static str> {
+                match self { $(Self::$layer(l) => l.check(),)* }
+            }
+
+            fn smoothness(&self) -> Smoothness {
+                match self { $(Self::$layer(l) => l.smoothness(),)* }
+            }
+
+            fn growth(&self) -> Growth {
+                match self { $(Self::$layer(l) => l.growth(),)* }
+            }
+        }
+    };
+}
+
+registry! {
+    "affine" => Affine,
+    "asinh" => Asinh,
+    "batch-norm" => BatchNorm,
+    "coupling" => Coupling,
+    "logit" => Logit,
+    "permutation" => Permutation,
+    "prelu" => Prelu,
+    "sinh" => Sinh,
+    "soft-tail" => SoftTail,
+    "standardize" => Standardize,
+}

@@ -1,0 +1,133 @@
+//! The contract of a claim.
+
+use crate::flow::Flow;
+use eigenflow_linalg::Matrix;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What a check concludes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "verdict", content = "reason")]
+pub enum Verdict {
+    /// The measurement agrees with the prediction within the tolerance.
+    Holds,
+    /// It does not: something is broken.
+    Fails,
+    /// It cannot be decided here, and why: `requires …`, `not fitted`, `not stationary`, …
+    Undecided(String),
+}
+
+/// The result of one check of one claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Identifier, e.g. `G1`.
+    pub id: String,
+    /// What theory predicts, in words and numbers.
+    pub predicted: String,
+    /// What was measured.
+    pub measured: String,
+    /// The tolerance, and what it is derived from.
+    pub tolerance: String,
+    /// The conclusion.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Every number behind it, by name.
+    pub figures: Map<String, Value>,
+}
+
+/// What a claim is checked on.
+///
+/// Verification runs in `f64`. The flow's first [`Flow::preprocessing`] layers take the data to
+/// training units, in which `alpha` acts; the others are its core.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// The model.
+    pub flow: &'a Flow<f64>,
+    /// The rows it was fitted on, in data units, if there are any.
+    pub training: Option<&'a Matrix<f64>>,
+    /// Rows it has not seen, in data units, if there are any.
+    pub held_out: Option<&'a Matrix<f64>>,
+    /// Tikhonov weight of its training, in training units.
+    pub alpha: f64,
+    /// Whether training used another regulariser (weight penalty, noise).
+    pub other_regularisers: bool,
+    /// Seed of everything drawn.
+    pub seed: u64,
+    /// Fewer points and draws, at the same false-alarm rate.
+    pub quick: bool,
+}
+
+/// A theorem check.
+///
+/// Every claim is listed once in the registry of this room, has a property test over random
+/// instances, and one in which a deliberately broken instance makes it fail.
+pub trait Claim: Send + Sync {
+    /// Identifier, as in the documentation.
+    fn id(&self) -> &'static str;
+
+    /// The statement in one line.
+    fn statement(&self) -> &'static str;
+
+    /// Checks the claim on a model and data.
+    fn check(&self, cx: &Context<'_>) -> Outcome;
+}
+
+impl Outcome {
+    /// An outcome that is decided by comparing an error with a tolerance: `error <= tolerance`
+    /// holds; anything else, NaN included, fails.
+    pub fn decide(id: &str, error: f64, tolerance: f64) -> Self {
+        let verdict = if error <= tolerance { Verdict::Holds } else { Verdict::Fails };
+        Self {
+            id: id.to_owned(),
+            predicted: String::new(),
+            measured: format!("{error:.2e}"),
+            tolerance: format!("{tolerance:.2e}"),
+            verdict,
+            figures: Map::new(),
+        }
+        .figure("error", error)
+        .figure("tolerance", tolerance)
+    }
+
+    /// An outcome without a decision.
+    pub fn undecided(id: &str, reason: impl Into<String>) -> Self {
+        Self {
+            id: id.to_owned(),
+            predicted: String::new(),
+            measured: String::new(),
+            tolerance: String::new(),
+            verdict: Verdict::Undecided(reason.into()),
+            figures: Map::new(),
+        }
+    }
+
+    /// The same with the prediction in words.
+    #[must_use]
+    pub fn predicted(mut self, text: impl Into<String>) -> Self {
+        self.predicted = text.into();
+        self
+    }
+
+    /// The same with the measurement in words.
+    #[must_use]
+    pub fn measured(mut self, text: impl Into<String>) -> Self {
+        self.measured = text.into();
+        self
+    }
+
+    /// The same with the tolerance in words.
+    #[must_use]
+    pub fn tolerance(mut self, text: impl Into<String>) -> Self {
+        self.tolerance = text.into();
+        self
+    }
+
+    /// The same with one more number. Numbers that JSON cannot hold are kept as text.
+    #[must_use]
+    pub fn figure(mut self, name: &str, value: f64) -> Self {
+        let value =
+            serde_json::Number::from_f64(value).map_or_else(|| Value::from(value.to_string()), Value::from);
+        self.figures.insert(name.to_owned(), value);
+        self
+    }
+}
