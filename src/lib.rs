@@ -5,3 +5,4 @@ pub mod flow;
 pub mod jacobian;
 pub mod random;
 pub mod theory;
+pub mod train;

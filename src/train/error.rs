@@ -1,0 +1,86 @@
+//! What can go wrong in training.
+
+/// An error of training. The flow keeps its last good weights.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Too few rows.
+    #[error("{given} rows to train on, at least {needed} are needed")]
+    TooFewRows {
+        /// Rows given.
+        given: usize,
+        /// Rows needed.
+        needed: usize,
+    },
+    /// An option out of its range.
+    #[error("{option} is {value}: it must be {range}")]
+    Option {
+        /// Name of the option as on the command line.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// The range.
+        range: &'static str,
+    },
+    /// A number that is not finite in a training step.
+    #[error(
+        "training met a number that is not finite at step {step} (epoch {epoch}): {place}; the last good \
+         weights are kept. Lower --lr, add --noise or --alpha, or look at that row"
+    )]
+    NotFinite {
+        /// Step, counted from 1.
+        step: usize,
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Layer and row, or the parameter whose gradient it was.
+        place: String,
+    },
+    /// The guard's limit was passed.
+    #[error(
+        "the condition number of the Jacobian reached {condition:.3e} (99th percentile, epoch {epoch}), above \
+         --max-condition {limit:.3e}: the likelihood is running along a null direction of the data. The last \
+         good weights are kept; train with --alpha or --noise"
+    )]
+    Condition {
+        /// 99th percentile of `κ(J)`, training units.
+        condition: f64,
+        /// The limit.
+        limit: f64,
+        /// Epoch, counted from 1.
+        epoch: usize,
+    },
+    /// The exact penalty would need too much memory.
+    #[error(
+        "the exact penalty keeps a block of {dim} tangents for the reverse pass: {bytes} bytes a shard; use the \
+         stochastic estimate (--stochastic-penalty)"
+    )]
+    PenaltyMemory {
+        /// Columns.
+        dim: usize,
+        /// Bytes of workspace.
+        bytes: usize,
+    },
+    /// An error of the flow.
+    #[error(transparent)]
+    Flow(#[from] crate::flow::Error),
+}
+
+impl From<eigenflow_autodiff::Error> for Error {
+    fn from(error: eigenflow_autodiff::Error) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+impl From<eigenflow_linalg::Error> for Error {
+    fn from(error: eigenflow_linalg::Error) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+impl Error {
+    /// Whether training ran and its answer is no (a guard or a not-a-number stopped it), rather than
+    /// the input being at fault.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::NotFinite { .. } | Self::Condition { .. })
+    }
+}

@@ -1,0 +1,335 @@
+//! The training loop.
+
+use super::adam::Adam;
+use super::objective::{Penalty, Step, step, validation};
+use super::{EpochRow, Error, Schedule, Stop, TrainOptions, TrainingRecord, guard};
+use crate::flow::{Flow, Layer};
+use crate::random::{ROWS_PER_GENERATOR, generator};
+use eigenflow_autodiff::Runner;
+use eigenflow_linalg::{Matrix, Real};
+use rand::{Rng, RngExt};
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+use smallvec::SmallVec;
+use std::ops::ControlFlow;
+
+/// Fits the core of a flow to rows in data units by stochastic gradient descent.
+///
+/// Minimises the mean of `-log p(x) + α‖J(x)‖²_F` plus the weight penalty, in training units, with
+/// Adam. After each epoch the validation rows are scored (the training rows where there are
+/// none), the guard looks at condition numbers, and `observer` sees the epoch with the current
+/// flow; it may ask to stop. In the end the flow has the weights of the best epoch.
+///
+/// Same seed, same bits, whatever the number of threads of the current rayon pool.
+///
+/// # Errors
+/// If an option is out of range, a row does not fit the flow, a number becomes NaN or infinite, or
+/// the guard's limit is passed. The flow then has its last good weights.
+pub fn fit<T: Real>(
+    flow: &mut Flow<T>,
+    training: &Matrix<T>,
+    valid: Option<&Matrix<T>>,
+    options: &TrainOptions,
+    observer: &mut dyn FnMut(&EpochRow, &Flow<T>) -> ControlFlow<()>,
+) -> Result<TrainingRecord, Error> {
+    options.check()?;
+    if training.rows() == 0 {
+        return Err(Error::TooFewRows { given: 0, needed: 1 });
+    }
+    let x = to_training_units(flow, training)?;
+    let valid = valid.filter(|v| v.rows() > 0);
+    let mut held = valid.map_or_else(|| Ok(x.clone()), |v| to_training_units(flow, v))?;
+    // Validation rows are noisy too, always in the same way: the model is one of noisy rows.
+    add_noise(&mut held, options, "validation-noise", 0);
+    let mut run = Run::new(flow, x, held, options)?;
+    run.record.valid_rows = valid.map_or(0, Matrix::rows);
+    let result = run.epochs(flow, observer);
+    run.best.restore(flow);
+    result?;
+    Ok(run.record)
+}
+
+/// Rows after the preprocessing layers.
+fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
+    flow.check_rows("data", x)?;
+    if flow.preprocessing() == 0 {
+        return Ok(x.clone());
+    }
+    Ok(flow.part(0..flow.preprocessing())?.normalize(x)?.0)
+}
+
+fn add_noise<T: Real>(x: &mut Matrix<T>, options: &TrainOptions, purpose: &str, epoch: usize) {
+    if options.noise == 0.0 {
+        return;
+    }
+    let block = ROWS_PER_GENERATOR * x.cols();
+    let blocks = x.rows().div_ceil(ROWS_PER_GENERATOR);
+    x.data_mut().par_chunks_mut(block).enumerate().for_each(|(k, rows)| {
+        let mut random = generator(options.seed, purpose, (epoch * blocks + k) as u64);
+        for v in rows {
+            let normal: f64 = random.sample(StandardNormal);
+            *v += T::of(options.noise * normal);
+        }
+    });
+}
+
+/// The best weights so far.
+struct Best<T> {
+    score: f64,
+    weights: Vec<Vec<T>>,
+}
+
+impl<T: Real> Best<T> {
+    fn keep(&mut self, flow: &Flow<T>, score: f64) {
+        self.score = score;
+        for (to, from) in self.weights.iter_mut().zip(flow.parameters()) {
+            to.copy_from_slice(&from.data);
+        }
+    }
+
+    fn restore(&self, flow: &mut Flow<T>) {
+        for (to, from) in flow.parameters_mut().iter_mut().zip(&self.weights) {
+            to.data.copy_from_slice(from);
+        }
+    }
+}
+
+/// Everything a run holds.
+struct Run<'a, T> {
+    options: &'a TrainOptions,
+    x: Matrix<T>,
+    noisy: Matrix<T>,
+    held: Matrix<T>,
+    watched: Matrix<T>,
+    step: Step<T>,
+    runner: Runner<T>,
+    validation: Runner<T>,
+    adam: Adam<T>,
+    outputs: Vec<Vec<T>>,
+    rows: Vec<T>,
+    signs: Vec<T>,
+    order: Vec<usize>,
+    batch: usize,
+    best: Best<T>,
+    record: TrainingRecord,
+}
+
+impl<'a, T: Real> Run<'a, T> {
+    fn new(flow: &Flow<T>, x: Matrix<T>, held: Matrix<T>, options: &'a TrainOptions) -> Result<Self, Error> {
+        let step = step(flow, flow.core(), options)?;
+        let runner = step.program.runner();
+        let outputs = step.program.output_shapes().iter().map(|s| vec![T::ZERO; s.unit()]).collect();
+        let batch = if options.batch == 0 { x.rows() } else { options.batch.min(x.rows()) };
+        let dim = flow.dim();
+        let adam = Adam::new(step.trained.iter().map(|&k| flow.parameters()[k].data.len()));
+        let watched = sample_rows(&held, guard::rows(dim), options.seed);
+        let best = Best {
+            score: f64::INFINITY,
+            weights: flow.parameters().iter().map(|p| p.data.clone()).collect(),
+        };
+        let record = TrainingRecord { options: options.clone(), rows: x.rows(), ..Default::default() };
+        Ok(Self {
+            options,
+            noisy: x.clone(),
+            order: (0..x.rows()).collect(),
+            x,
+            held,
+            watched,
+            signs: vec![T::ONE; if step.penalty == Penalty::Stochastic { batch * dim } else { 0 }],
+            runner,
+            validation: validation(flow, flow.core()).runner(),
+            step,
+            adam,
+            outputs,
+            rows: vec![T::ZERO; batch * dim],
+            batch,
+            best,
+            record,
+        })
+    }
+
+    fn epochs(
+        &mut self,
+        flow: &mut Flow<T>,
+        observer: &mut dyn FnMut(&EpochRow, &Flow<T>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let per_epoch = (self.x.rows() / self.batch).max(1);
+        let steps = per_epoch * self.options.epochs;
+        let (mut idle, mut factor) = (0, 1.0);
+        for epoch in 1..=self.options.epochs {
+            self.shuffle(epoch);
+            self.noisy.data_mut().copy_from_slice(self.x.data());
+            add_noise(&mut self.noisy, self.options, "noise", epoch);
+            let (mut nll, mut rate) = (0.0, 0.0);
+            for k in 0..per_epoch {
+                let step = (epoch - 1) * per_epoch + k;
+                rate = factor * self.options.rate(step, steps);
+                nll += self.one_step(flow, k, step + 1, epoch, rate)? / per_epoch as f64;
+            }
+            let (row, score) = self.look(flow, epoch, nll, rate)?;
+            let improved = score < self.best.score;
+            if improved {
+                self.best.keep(flow, score);
+                self.record.best_epoch = epoch;
+                idle = 0;
+            } else {
+                idle += 1;
+            }
+            let patience = self.options.patience;
+            if self.options.schedule == Schedule::Plateau && idle > 0 && idle % (patience / 3).max(1) == 0 {
+                factor *= 0.5;
+            }
+            let go_on = observer(&row, flow);
+            self.record.epochs.push(row);
+            if go_on.is_break() {
+                self.record.stop = Stop::Interrupted;
+                break;
+            }
+            if patience > 0 && idle >= patience {
+                self.record.stop = Stop::EarlyStopping;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A new order of rows: Fisher-Yates with a generator of this epoch.
+    fn shuffle(&mut self, epoch: usize) {
+        let mut random = generator(self.options.seed, "order", epoch as u64);
+        for i in (1..self.order.len()).rev() {
+            self.order.swap(i, random.random_range(0..=i));
+        }
+    }
+
+    /// One step on batch `k` of the epoch; gives the mean negative log-likelihood.
+    fn one_step(
+        &mut self,
+        flow: &mut Flow<T>,
+        k: usize,
+        step: usize,
+        epoch: usize,
+        rate: f64,
+    ) -> Result<f64, Error> {
+        let d = flow.dim();
+        let chosen = &self.order[k * self.batch..(k + 1) * self.batch];
+        for (to, &from) in self.rows.chunks_exact_mut(d).zip(chosen) {
+            to.copy_from_slice(self.noisy.row(from));
+        }
+        if self.step.penalty == Penalty::Stochastic {
+            let mut random = generator(self.options.seed, "signs", step as u64);
+            for bits in self.signs.chunks_mut(64) {
+                let word = random.next_u64();
+                for (i, s) in bits.iter_mut().enumerate() {
+                    *s = if word >> i & 1 == 1 { T::ONE } else { -T::ONE };
+                }
+            }
+        }
+        let per_row = [T::of(1.0 / self.batch as f64)];
+        {
+            let mut shared: SmallVec<[&[T]; 128]> =
+                flow.parameters().iter().map(|p| p.data.as_slice()).collect();
+            shared.push(&per_row);
+            let mut outputs: SmallVec<[&mut [T]; 128]> =
+                self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
+            let batches: SmallVec<[&[T]; 2]> = if self.signs.is_empty() {
+                SmallVec::from_slice(&[&self.rows[..]])
+            } else {
+                SmallVec::from_slice(&[&self.rows[..], &self.signs[..]])
+            };
+            self.runner.run(self.batch, &batches, &shared, &mut outputs)?;
+        }
+        let gradients = &self.outputs[2..2 + self.step.trained.len()];
+        let norm = gradients.iter().flat_map(|g| g.iter()).map(|g| g.f64() * g.f64()).sum::<f64>().sqrt();
+        let nll = self.outputs[1][0].f64();
+        if !norm.is_finite() || !self.outputs[0][0].is_finite() {
+            return Err(self.not_finite(flow, k, step, epoch));
+        }
+        let scale = if norm > self.options.clip { self.options.clip / norm } else { 1.0 };
+        self.adam.begin();
+        for (i, &p) in self.step.trained.iter().enumerate() {
+            let data = &mut flow.parameters_mut()[p].data;
+            self.adam.update(i, data, &self.outputs[2 + i], scale, rate);
+        }
+        let first = 2 + self.step.trained.len();
+        for (i, &p) in self.step.updated.iter().enumerate() {
+            flow.parameters_mut()[p].data.copy_from_slice(&self.outputs[first + i]);
+        }
+        Ok(nll)
+    }
+
+    /// Finds the layer and the row, or the parameter, at which numbers stopped being finite.
+    fn not_finite(&self, flow: &Flow<T>, k: usize, step: usize, epoch: usize) -> Error {
+        let d = flow.dim();
+        let batch = Matrix::new(self.batch, d, self.rows.clone());
+        let place = flow
+            .part(flow.core())
+            .and_then(|core| core.layer_values(&batch))
+            .ok()
+            .and_then(|values| {
+                values.iter().enumerate().find_map(|(layer, v)| {
+                    let at = v.data().iter().position(|x| !x.is_finite())?;
+                    let row = self.order[k * self.batch + at / d];
+                    let layer = layer + flow.preprocessing();
+                    let kind = flow.layers().get(layer).map_or("base", Layer::kind);
+                    Some(format!("layer {layer} ({kind}), training row {row}, column {}", at % d))
+                })
+            })
+            .or_else(|| {
+                let bad = |g: &Vec<T>| g.iter().any(|x| !x.is_finite());
+                let i = self.outputs[2..].iter().take(self.step.trained.len()).position(bad)?;
+                Some(format!("gradient of {}", flow.parameters()[self.step.trained[i]].name))
+            })
+            .unwrap_or_else(|| "the log-determinant".to_owned());
+        Error::NotFinite { step, epoch, place }
+    }
+
+    /// Validation and the guard. Gives the epoch's row and the score that selects weights.
+    fn look(&mut self, flow: &Flow<T>, epoch: usize, nll: f64, lr: f64) -> Result<(EpochRow, f64), Error> {
+        let (mut sum, mut square) = ([T::ZERO], [T::ZERO]);
+        self.validation.run(
+            self.held.rows(),
+            &[self.held.data()],
+            &flow.slices(),
+            &mut [&mut sum[..], &mut square[..]],
+        )?;
+        let n = self.held.rows() as f64;
+        let valid_nll = sum[0].f64() / n;
+        if !valid_nll.is_finite() {
+            let place = "the validation likelihood".to_owned();
+            return Err(Error::NotFinite { step: epoch * (self.x.rows() / self.batch).max(1), epoch, place });
+        }
+        let look = guard::look(&flow.part(flow.core())?, &self.watched)?;
+        let limit = self.options.max_condition;
+        // A condition that is NaN is past any limit.
+        if limit.is_finite() && !(look.condition <= limit) {
+            return Err(Error::Condition { condition: look.condition, limit, epoch });
+        }
+        if !(look.condition <= guard::WARN) && !self.record.warnings.iter().any(|w| w.contains("condition")) {
+            self.record.warnings.push(format!(
+                "the condition number of the Jacobian passed {:.0e} at epoch {epoch}: the likelihood may be \
+                 running along a null direction; --alpha or --noise bounds it, --max-condition stops it",
+                guard::WARN
+            ));
+        }
+        let alpha = self.options.alpha;
+        let virial = 1.0 - (square[0].f64() / n + 2.0 * alpha * look.norm) / flow.dim() as f64;
+        let row = EpochRow { epoch, nll, valid_nll, condition: look.condition, virial, lr };
+        Ok((row, valid_nll + alpha * look.norm))
+    }
+}
+
+/// Up to `count` seeded rows.
+fn sample_rows<T: Real>(x: &Matrix<T>, count: usize, seed: u64) -> Matrix<T> {
+    let n = x.rows();
+    if n <= count {
+        return x.clone();
+    }
+    let mut random = generator(seed, "guard", 0);
+    let mut order: Vec<usize> = (0..n).collect();
+    for i in 0..count {
+        order.swap(i, random.random_range(i..n));
+    }
+    order.truncate(count);
+    order.sort_unstable();
+    Matrix::from_fn(count, x.cols(), |i, j| x[(order[i], j)])
+}

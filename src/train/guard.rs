@@ -1,0 +1,47 @@
+//! The guard: condition numbers along training.
+
+use super::Error;
+use crate::flow::Flow;
+use crate::jacobian::{Direction, Route, jacobians};
+use eigenflow_linalg::svd::{SvdKind, svd_batch};
+use eigenflow_linalg::{Matrix, Real};
+
+/// Rows at which the Jacobian is looked at each epoch.
+const ROWS: usize = 256;
+/// Columns above which fewer rows are looked at: the cost of a row grows as `D³`.
+const FULL_COLUMNS: usize = 64;
+/// Condition above which a warning is due: half the digits of an inverse are gone.
+pub(crate) const WARN: f64 = 1e8;
+
+/// What the guard saw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// 99th percentile of `κ(J)`.
+    pub condition: f64,
+    /// Mean of `‖J‖²_F`.
+    pub norm: f64,
+}
+
+/// How many rows are looked at for `dim` columns.
+pub(crate) fn rows(dim: usize) -> usize {
+    if dim <= FULL_COLUMNS {
+        return ROWS;
+    }
+    let ratio = FULL_COLUMNS as f64 / dim as f64;
+    ((ROWS as f64 * ratio * ratio) as usize).max(4)
+}
+
+/// Looks at the Jacobians of the core at rows in training units.
+pub(crate) fn look<T: Real>(core: &Flow<T>, x: &Matrix<T>) -> Result<Look, Error> {
+    let j = jacobians(core, x, Direction::Normalize, Route::Pull)?;
+    let s = svd_batch(&j, SvdKind::Values)?.s;
+    let d = core.dim();
+    let mut condition: Vec<f64> = (0..s.rows()).map(|n| (s[(n, 0)] / s[(n, d - 1)]).f64()).collect();
+    condition.sort_by(f64::total_cmp);
+    let at = (condition.len() * 99).div_ceil(100).saturating_sub(1);
+    let norm: f64 = j.data().iter().map(|x| x.f64() * x.f64()).sum();
+    Ok(Look {
+        condition: condition.get(at).copied().unwrap_or(f64::NAN),
+        norm: norm / x.rows().max(1) as f64,
+    })
+}

@@ -1,0 +1,20 @@
+//! Training: objectives, the optimiser, the guard, and the loop that runs them.
+//!
+//! Training happens in *training units*: the rows after the flow's preprocessing layers. There
+//! the Tikhonov weight `α` and the input noise act, and condition numbers are watched.
+
+mod adam;
+mod error;
+mod fit;
+mod guard;
+mod objective;
+mod options;
+mod prepare;
+mod record;
+
+pub use error::Error;
+pub use fit::fit;
+pub use objective::Penalty;
+pub use options::{Schedule, TrainOptions};
+pub use prepare::{Prepared, Preprocess, build};
+pub use record::{EpochRow, Stop, TrainingRecord};

@@ -1,0 +1,122 @@
+//! The objective of a training step, recorded with its gradient.
+
+use super::{Error, TrainOptions};
+use crate::flow::{Flow, Role, base};
+use eigenflow_autodiff::{Program, Recorder, Var, push_jacobian};
+use eigenflow_linalg::Real;
+use std::ops::Range;
+
+/// How `α‖J‖²_F` is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Penalty {
+    /// Not at all (`α = 0`).
+    None,
+    /// From the whole Jacobian, pushed as one block.
+    Exact,
+    /// `‖J v‖²` with one random sign vector `v` a row and step, whose mean is `‖J‖²_F`.
+    Stochastic,
+}
+
+/// Most columns for which the exact penalty is the default.
+const EXACT_COLUMNS: usize = 64;
+/// Most bytes of workspace for which the exact penalty is not refused.
+const EXACT_BYTES: usize = 1 << 30;
+
+impl Penalty {
+    /// The penalty that options ask for, on a flow of `dim` columns.
+    pub fn of(options: &TrainOptions, dim: usize) -> Self {
+        match (options.alpha > 0.0, options.stochastic_penalty.unwrap_or(dim > EXACT_COLUMNS)) {
+            (false, _) => Self::None,
+            (true, false) => Self::Exact,
+            (true, true) => Self::Stochastic,
+        }
+    }
+}
+
+/// `Σ_ij J_ij²` of each row, one column.
+pub(crate) fn jacobian_norm<'t, T: Real>(
+    r: &'t Recorder<T>,
+    z: Var<'t, T>,
+    x: Var<'t, T>,
+) -> Result<Var<'t, T>, eigenflow_autodiff::Error> {
+    Ok(push_jacobian(r, z, x)?.square().sum_cols().sum_tangents())
+}
+
+/// A recorded training step.
+///
+/// Inputs: the rows in training units, sign vectors (stochastic penalty only); then all parameters and
+/// `1 / rows`. Outputs: the objective, the mean negative log-likelihood, the gradients of
+/// `trained`, the new values of `updated`.
+pub(crate) struct Step<T> {
+    pub program: Program<T>,
+    /// Parameters whose gradients are outputs.
+    pub trained: Vec<usize>,
+    /// Frozen parameters with new values (batch statistics).
+    pub updated: Vec<usize>,
+    pub penalty: Penalty,
+}
+
+/// Records the step of minimising
+/// `mean[-log p(x) + α‖J(x)‖²_F] + α_W Σ ‖W‖²_F` over the layers `core`.
+pub(crate) fn step<T: Real>(
+    flow: &Flow<T>,
+    core: Range<usize>,
+    options: &TrainOptions,
+) -> Result<Step<T>, Error> {
+    let penalty = Penalty::of(options, flow.dim());
+    let of_core: Vec<usize> = core.clone().flat_map(|k| flow.parameters_of(k)).collect();
+    let trained: Vec<usize> =
+        of_core.into_iter().filter(|&k| flow.parameters()[k].role != Role::Frozen).collect();
+    let mut updated = Vec::new();
+    let program = Program::try_record(|r| {
+        let x = r.batch(flow.dim());
+        let signs = (penalty == Penalty::Stochastic).then(|| r.batch(flow.dim()));
+        let params = flow.declare(r);
+        let per_row = r.shared(1, 1);
+        let recorded = flow.record_normalize(&params, x, core.clone(), true);
+        let log_p = base::log_density(recorded.out) + recorded.log_det;
+        let nll = -(log_p.sum_rows() * per_row);
+        let mut objective = nll;
+        if penalty != Penalty::None {
+            // Batch statistics are constants for the penalty.
+            let z = if recorded.updates.is_empty() {
+                recorded.out
+            } else {
+                flow.record_normalize(&params, x, core.clone(), false).out
+            };
+            let norm = match signs {
+                None => jacobian_norm(r, z, x)?,
+                Some(v) => r.jvp(&[z], &[(x, v)])?[0].square().sum_cols(),
+            };
+            objective = objective + norm.sum_rows() * per_row * T::of(options.alpha);
+        }
+        if options.alpha_weights > 0.0 {
+            for &k in trained.iter().filter(|&&k| flow.parameters()[k].role == Role::Weight) {
+                objective = objective + params[k].square().sum_all() * T::of(options.alpha_weights);
+            }
+        }
+        let wanted: Vec<Var<'_, T>> = trained.iter().map(|&k| params[k]).collect();
+        let mut outputs = vec![objective, nll];
+        outputs.extend(r.gradient(objective, &wanted)?);
+        for (k, value) in recorded.updates {
+            updated.push(k);
+            outputs.push(value);
+        }
+        Ok::<_, eigenflow_autodiff::Error>(outputs)
+    })?;
+    if penalty == Penalty::Exact && program.workspace_bytes() > EXACT_BYTES {
+        return Err(Error::PenaltyMemory { dim: flow.dim(), bytes: program.workspace_bytes() });
+    }
+    Ok(Step { program, trained, updated, penalty })
+}
+
+/// Records sums over validation rows: `Σ -log p`, `Σ |f|²`.
+pub(crate) fn validation<T: Real>(flow: &Flow<T>, core: Range<usize>) -> Program<T> {
+    Program::record(|r| {
+        let x = r.batch(flow.dim());
+        let params = flow.declare(r);
+        let recorded = flow.record_normalize(&params, x, core, false);
+        let log_p = base::log_density(recorded.out) + recorded.log_det;
+        vec![-log_p.sum_rows(), recorded.out.square().sum_all()]
+    })
+}

@@ -1,0 +1,154 @@
+//! A fresh flow for given data: preprocessing set from the rows, then the core.
+
+use super::{Error, TrainOptions};
+use crate::flow::bijections::{Affine, Form, SoftTail, Standardize};
+use crate::flow::presets::{Name, Preset};
+use crate::flow::{Flow, Layer};
+use eigenflow_linalg::eigen::eigh;
+use eigenflow_linalg::{Matrix, Real};
+use serde::{Deserialize, Serialize};
+
+/// What happens to the data before the core of a flow sees it. All of it is part of the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preprocess {
+    /// Nothing.
+    None,
+    /// Columns are centred and scaled to unit variance.
+    #[default]
+    Standardize,
+    /// Standardised, then the core begins with a frozen affine layer `(Σ + r I)^{-1/2}` and, in
+    /// non-linear flows, soft tails that keep far outliers within reach.
+    Whiten,
+}
+
+/// A fresh flow, and what a user should know about the data.
+#[derive(Clone, Debug)]
+pub struct Prepared<T> {
+    /// The flow.
+    pub flow: Flow<T>,
+    /// Warnings, ready to print.
+    pub warnings: Vec<String>,
+    /// Columns that are constant in the rows.
+    pub constant: Vec<usize>,
+    /// Null directions of the rows' covariance, training units.
+    pub null_directions: usize,
+}
+
+/// Eigenvalues below this fraction of the largest count as null directions: rounding of `Σ` itself.
+const NULL: f64 = 1e-12;
+/// Least ridge of whitening, relative to the mean variance.
+const RIDGE: f64 = 1e-10;
+/// Initial knee of soft tails, in whitened units.
+const KNEE: f64 = 5.0;
+
+/// Builds a flow of the preset for the rows `x`, in data units.
+///
+/// # Errors
+/// If there are fewer than two rows, an entry is not finite, or an option is out of range.
+pub fn build<T: Real>(
+    preset: &Preset,
+    preprocess: Preprocess,
+    x: &Matrix<f64>,
+    options: &TrainOptions,
+) -> Result<Prepared<T>, Error> {
+    options.check()?;
+    if x.rows() < 2 {
+        return Err(Error::TooFewRows { given: x.rows(), needed: 2 });
+    }
+    if let Some(k) = x.data().iter().position(|v| !v.is_finite()) {
+        let (row, column) = (k / x.cols(), k % x.cols());
+        return Err(crate::flow::Error::NotFinite { what: "data", row, column }.into());
+    }
+    let d = x.cols();
+    let (mean, mut scale) = moments(x);
+    let constant: Vec<usize> = (0..d).filter(|&j| is_constant(mean[j], scale[j])).collect();
+    constant.iter().for_each(|&j| scale[j] = 1.0);
+    let unit = Matrix::from_fn(x.rows(), d, |i, j| (x[(i, j)] - mean[j]) / scale[j]);
+    let sigma = covariance(&unit);
+    let spectrum = eigh(&sigma)?;
+    let largest = spectrum.values.last().copied().unwrap_or(0.0);
+    let null_directions =
+        spectrum.values.iter().filter(|&&l| l <= NULL * largest.max(f64::MIN_POSITIVE)).count();
+
+    let mut layers: Vec<Layer> = Vec::new();
+    let preprocessing = usize::from(preprocess != Preprocess::None);
+    if preprocess != Preprocess::None {
+        layers.push(Standardize { dim: d }.into());
+    }
+    if preprocess == Preprocess::Whiten {
+        layers.push(Affine { dim: d, form: Form::Full, frozen: true }.into());
+        if preset.flow != Name::Affine {
+            layers.push(SoftTail { dim: d, knee: KNEE }.into());
+        }
+    }
+    layers.extend(preset.layers(d, options.seed)?);
+    let mut flow = Flow::new(layers, preprocessing, options.seed)?;
+    let mut set = |name: &str, data: &[f64]| {
+        if let Some(p) = flow.parameters_mut().iter_mut().find(|p| p.name == name) {
+            p.data = data.iter().map(|&v| T::of(v)).collect();
+        }
+    };
+    if preprocess != Preprocess::None {
+        set("layers.0.mean", &mean);
+        set("layers.0.scale", &scale);
+    }
+    if preprocess == Preprocess::Whiten {
+        // Input noise adds σ² to every variance, the penalty 2α: both are the ridge of the optimum.
+        let mean_variance = spectrum.values.iter().sum::<f64>() / d as f64;
+        let ridge = options.noise * options.noise + 2.0 * options.alpha + RIDGE * mean_variance;
+        let ridge = if ridge > 0.0 { ridge } else { 1.0 };
+        let v = &spectrum.vectors;
+        let root: Vec<f64> = spectrum.values.iter().map(|l| (l.max(0.0) + ridge).sqrt().recip()).collect();
+        let w = Matrix::from_fn(d, d, |i, j| (0..d).map(|k| v[(i, k)] * root[k] * v[(j, k)]).sum());
+        set("layers.1.weight", w.data());
+    }
+    let warnings = warnings(&constant, null_directions, options);
+    Ok(Prepared { flow, warnings, constant, null_directions })
+}
+
+fn warnings(constant: &[usize], null_directions: usize, options: &TrainOptions) -> Vec<String> {
+    let mut out = Vec::new();
+    if !constant.is_empty() {
+        let list: Vec<String> = constant.iter().map(usize::to_string).collect();
+        out.push(format!(
+            "constant columns keep scale 1 and count as null directions: {} (counted from 0); drop them with --exclude",
+            list.join(", ")
+        ));
+    }
+    if null_directions > 0 && options.alpha == 0.0 && options.noise == 0.0 {
+        out.push(format!(
+            "the data has {null_directions} null directions: the likelihood has no upper bound, and training \
+             without --alpha or --noise only follows it up; --alpha 0.005 (as noise 0.1) makes it well-posed"
+        ));
+    }
+    out
+}
+
+/// A column whose deviation is rounding of its mean.
+fn is_constant(mean: f64, deviation: f64) -> bool {
+    deviation <= 8.0 * f64::EPSILON * mean.abs()
+}
+
+/// Means and standard deviations (`1/n`) of columns, by two passes.
+pub(crate) fn moments(x: &Matrix<f64>) -> (Vec<f64>, Vec<f64>) {
+    let n = x.rows() as f64;
+    let mut mean = vec![0.0; x.cols()];
+    let mut square = vec![0.0; x.cols()];
+    for i in 0..x.rows() {
+        mean.iter_mut().zip(x.row(i)).for_each(|(m, v)| *m += v / n);
+    }
+    for i in 0..x.rows() {
+        for ((s, v), m) in square.iter_mut().zip(x.row(i)).zip(&mean) {
+            *s += (v - m) * (v - m) / n;
+        }
+    }
+    square.iter_mut().for_each(|s| *s = s.sqrt());
+    (mean, square)
+}
+
+/// Covariance (`1/n`) of centred rows.
+pub(crate) fn covariance(centred: &Matrix<f64>) -> Matrix<f64> {
+    let n = centred.rows().max(1) as f64;
+    centred.transpose().mul(centred).map(|v| v / n)
+}
