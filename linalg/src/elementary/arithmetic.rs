@@ -24,13 +24,21 @@ pub(super) fn mul_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
 }
 
 /// A polynomial, coefficients highest degree first.
+///
+/// Horner's rule in `x^2` for every second coefficient: two chains of half the latency.
 #[inline(always)]
-pub(super) fn horner<const FMA: bool, const N: usize>(coefficients: &[f64; N], x: f64) -> f64 {
-    let mut y = coefficients[0];
-    for &c in &coefficients[1..] {
-        y = mul_add::<FMA>(y, x, c);
+pub(super) fn polynomial<const FMA: bool, const N: usize>(coefficients: &[f64; N], x: f64) -> f64 {
+    let square = x * x;
+    let (mut a, mut b) = (coefficients[0], coefficients[1]);
+    for pair in coefficients[2..].chunks_exact(2) {
+        a = mul_add::<FMA>(a, square, pair[0]);
+        b = mul_add::<FMA>(b, square, pair[1]);
     }
-    y
+    if N.is_multiple_of(2) {
+        mul_add::<FMA>(a, x, b)
+    } else {
+        mul_add::<FMA>(b, x, mul_add::<FMA>(a, square, coefficients[N - 1]))
+    }
 }
 
 /// The nearest integer, for `|x| < 2^51`; NaN stays.

@@ -3,7 +3,7 @@
 use std::f64::consts::LOG2_E;
 
 use super::Function;
-use super::arithmetic::{LN2_HI, LN2_LO, TINY, clamp, horner, mul_add, pow2, round, scale};
+use super::arithmetic::{LN2_HI, LN2_LO, TINY, clamp, mul_add, polynomial, pow2, round, scale};
 use super::coefficients::EXP;
 
 /// `(n, p)` with `e^(x - tail) = 2^n (1 + p)`, `n` an integer and `|p| < 0.43`.
@@ -15,7 +15,7 @@ pub(super) fn reduce<const FMA: bool>(x: f64, tail: f64) -> (f64, f64) {
     let n = round(x * LOG2_E);
     let r = mul_add::<FMA>(n, -LN2_HI, x);
     let r = mul_add::<FMA>(n, -LN2_LO, r) - tail;
-    (n, mul_add::<FMA>(r * r, horner::<FMA, _>(&EXP, r), r))
+    (n, mul_add::<FMA>(r * r, polynomial::<FMA, _>(&EXP, r), r))
 }
 
 /// `2^-shift (e^x - 1)` for `x` from -700 to where `2^-shift e^x` nears overflow.

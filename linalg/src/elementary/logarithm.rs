@@ -1,7 +1,7 @@
 //! `ln x` and `ln(1 + x)`: the exponent apart, then `ln(1 + f) = 2 atanh(f / (2 + f))`.
 
 use super::Function;
-use super::arithmetic::{LN2_HI, LN2_LO, TINY, horner, mul_add, pow2};
+use super::arithmetic::{LN2_HI, LN2_LO, TINY, mul_add, polynomial, pow2};
 use super::coefficients::LN;
 
 /// The pattern of `sqrt(1/2)`.
@@ -30,7 +30,7 @@ fn split(x: f64) -> (f64, f64) {
 fn assemble<const FMA: bool>(f: f64, k: f64) -> f64 {
     let s = f / (2.0 + f);
     let z = s * s;
-    let r = z * horner::<FMA, _>(&LN, z);
+    let r = z * polynomial::<FMA, _>(&LN, z);
     let half = 0.5 * f * f;
     let low = mul_add::<FMA>(s, half + r, k * LN2_LO);
     mul_add::<FMA>(k, LN2_HI, f - (half - low))

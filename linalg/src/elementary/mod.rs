@@ -9,8 +9,10 @@
 //! # Accuracy
 //!
 //! In units of eps = `2^-52` relative to the result, over the whole range, with and without fused
-//! operations: at most 4, for `erf` and `quantile` at most 16, measured against 60-digit
-//! references in `tests/elementary.rs`. Square root and reciprocal are correctly rounded. For `f32`
+//! operations: at most 4, for `erf` and `quantile` at most 16, tested against 60-digit references in
+//! `tests/elementary.rs`. The greatest seen at 40 000 points a function: `exp`, `ln` 0.7; `exp_m1`,
+//! `ln_1p`, `cosh`, `asinh`, `softplus`, `erf` 1.0; `sinh`, `tanh`, `sigmoid` 1.3; `erfc` 2.0;
+//! `quantile` 3.0. Square root and reciprocal are correctly rounded. For `f32`
 //! the rounding makes it all: half of eps = `2^-23`, and 1e-8 of it more. A subnormal result
 //! is further off by at most the least subnormal number: underflow is gradual, never to zero at once.
 //! Subnormal arguments count in full. NaN gives NaN, odd functions keep the sign of zero, and limits at

@@ -1,6 +1,6 @@
 //! The error function, its complement, and the quantile of the standard normal distribution.
 
-use super::arithmetic::{clamp, horner, mul_add, scale};
+use super::arithmetic::{clamp, mul_add, polynomial, scale};
 use super::coefficients::{CENTRE_DEN, CENTRE_NUM, ERF, ERFC, FAR_DEN, FAR_NUM, NEAR_DEN, NEAR_NUM};
 use super::exponential::reduce;
 use super::{Function, Ln};
@@ -15,14 +15,14 @@ fn erfc_positive<const FMA: bool>(a: f64) -> f64 {
     let head = f64::from_bits(a.to_bits() & 0xffff_ffff_0000_0000);
     let tail = (a - head) * (a + head);
     let (n, p) = reduce::<FMA>(-(head * head), tail);
-    let q = horner::<FMA, _>(&ERFC, (a - 4.0) / (a + 4.0));
+    let q = polynomial::<FMA, _>(&ERFC, (a - 4.0) / (a + 4.0));
     scale((1.0 + p) * (q / mul_add::<FMA>(2.0, a, 1.0)), n)
 }
 
 /// `erf(x)` for `|x| <= 0.75`.
 #[inline(always)]
 fn erf_central<const FMA: bool>(x: f64) -> f64 {
-    mul_add::<FMA>(x, horner::<FMA, _>(&ERF, x * x), x)
+    mul_add::<FMA>(x, polynomial::<FMA, _>(&ERF, x * x), x)
 }
 
 /// The error function, `2 / sqrt(pi)` times the integral of `e^(-t^2)` from 0 to `x`.
@@ -70,17 +70,17 @@ impl Function for Quantile {
     fn eval<const FMA: bool>(p: f64) -> f64 {
         let q = p - 0.5;
         let square = 0.180_625 - q * q;
-        let centre = horner::<FMA, _>(&CENTRE_DEN, square);
-        let centre_num = q * horner::<FMA, _>(&CENTRE_NUM, square);
+        let centre = polynomial::<FMA, _>(&CENTRE_DEN, square);
+        let centre_num = q * polynomial::<FMA, _>(&CENTRE_NUM, square);
 
         let tail = if q < 0.0 { p } else { 1.0 - p };
         let r = (-Ln::eval::<FMA>(tail)).sqrt();
         let near = r <= 5.0;
         let r = r - if near { 1.6 } else { 5.0 };
-        let near_num = horner::<FMA, _>(&NEAR_NUM, r);
-        let far_num = horner::<FMA, _>(&FAR_NUM, r);
-        let near_den = horner::<FMA, _>(&NEAR_DEN, r);
-        let far_den = horner::<FMA, _>(&FAR_DEN, r);
+        let near_num = polynomial::<FMA, _>(&NEAR_NUM, r);
+        let far_num = polynomial::<FMA, _>(&FAR_NUM, r);
+        let near_den = polynomial::<FMA, _>(&NEAR_DEN, r);
+        let far_den = polynomial::<FMA, _>(&FAR_DEN, r);
         let tail_num = (if near { near_num } else { far_num }).copysign(q);
 
         let central = q.abs() <= 0.425;
