@@ -233,3 +233,33 @@ fn qr_iteration<T: Real>() -> Spec<SelfAdjointEvdParams, T> {
     SelfAdjointEvdParams { recursion_threshold: usize::MAX, ..<SelfAdjointEvdParams as Auto<T>>::auto() }
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The guards accept what the solver returns, and nothing that is off by a thousand times their tolerance.
+    #[test]
+    fn guards_refuse_a_wrong_decomposition() {
+        let n = 50;
+        let a = Matrix::from_fn(n, n, |i, j| 1.0 / (1.0 + (i + j) as f64));
+        let (mut values, mut vectors) = (vec![0.0; n], vec![0.0; n * n]);
+        let off = 16_000.0 * n as f64 * f64::EPSILON;
+
+        let mut solver = Solver::new(n, true);
+        solver.run("test", 0, a.data(), &mut values, &mut vectors).unwrap();
+        let norm = solver.a.iter().map(|x| x * x).sum::<f64>().sqrt();
+        assert!(solver.vectors_hold());
+        solver.s[20] += off * norm;
+        assert!(!solver.vectors_hold());
+        solver.s[20] -= off * norm;
+        solver.v[7 * n + 3] += off;
+        assert!(!solver.vectors_hold());
+
+        let mut solver = Solver::new(n, false);
+        solver.run("test", 0, a.data(), &mut values, &mut []).unwrap();
+        assert!(solver.values_hold());
+        solver.s[0] -= off * norm * (n as f64).sqrt();
+        assert!(!solver.values_hold());
+    }
+}

@@ -223,9 +223,6 @@ impl<T: Real> Solver<T> {
         let (m, n) = (self.m, self.n);
         let (nu, nv) = self.kind.columns(m, n);
         let vectors = self.kind != SvdKind::Values;
-        // faer does not write every entry of the full factors of a long matrix, and takes the rest to be zero.
-        self.u.fill(T::ZERO);
-        self.v.fill(T::ZERO);
         // Aᵀ = V diag(s) Uᵀ: the roles of U and V change places.
         let result = faer_svd(
             MatRef::from_column_major_slice(&self.a, n, m),
@@ -278,8 +275,40 @@ fn qr_iteration<T: Real>() -> Spec<SvdParams, T> {
     SvdParams { recursion_threshold: usize::MAX, ..params::<T>() }.into()
 }
 
-/// faer's defaults, without the QR factorisation that it puts before long matrices: that one drops
-/// what is left of a column below `16 m eps` and so misses the residual that the rest achieves.
+/// faer's defaults, without the QR factorisation that it puts before long matrices. That one drops what is
+/// left of a column below `16 m eps` and so misses the residual that the rest achieves; and with full
+/// factors it leaves a block of one unwritten, which is wrong in a buffer that is used again.
 fn params<T: Real>() -> SvdParams {
     SvdParams { qr_ratio_threshold: f64::INFINITY, ..<SvdParams as Auto<T>>::auto() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The guards accept what the solver returns, and nothing that is off by a thousand times their tolerance.
+    #[test]
+    fn guards_refuse_a_wrong_decomposition() {
+        let (m, n) = (50, 30);
+        let a = Matrix::from_fn(m, n, |i, j| 1.0 / (1.0 + (i + j) as f64));
+        let off = 16_000.0 * m as f64 * f64::EPSILON;
+        let (mut u, mut s, mut v) = (vec![0.0; m * m], vec![0.0; n], vec![0.0; n * n]);
+
+        let mut solver = Solver::new(m, n, SvdKind::Full);
+        solver.run("test", 0, a.data(), &mut u, &mut s, &mut v).unwrap();
+        let norm = solver.a.iter().map(|x| x * x).sum::<f64>().sqrt();
+        assert!(solver.vectors_hold(m, n));
+        solver.s[20] += off * norm;
+        assert!(!solver.vectors_hold(m, n));
+        solver.s[20] -= off * norm;
+        // In a column that carries no singular value: only orthonormality sees it.
+        solver.u[49 * m + 3] += off;
+        assert!(!solver.vectors_hold(m, n));
+
+        let mut solver = Solver::new(m, n, SvdKind::Values);
+        solver.run("test", 0, a.data(), &mut [], &mut s, &mut []).unwrap();
+        assert!(solver.values_hold());
+        solver.s[0] += off * norm;
+        assert!(!solver.values_hold());
+    }
 }

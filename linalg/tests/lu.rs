@@ -161,6 +161,17 @@ fn singular_matrices_have_no_inverse_and_a_zero_determinant() {
 }
 
 #[test]
+fn of_several_bad_matrices_the_first_is_named() {
+    let mut data = vec![1.0; 2000];
+    (700..2000).step_by(3).for_each(|i| data[i] = 0.0);
+    let batch = Batch::new(2000, 1, 1, data);
+    for _ in 0..20 {
+        let err = on_threads(2, || inverse_batch(&batch).unwrap_err());
+        assert!(matches!(err, Error::Singular { index: 700, .. }), "{err}");
+    }
+}
+
+#[test]
 fn batches_give_the_same_bits_on_any_number_of_threads() {
     for (n, count) in [(1, 300), (3, 900), (33, 40), (80, 4)] {
         let rng = &mut rng(n as u64);

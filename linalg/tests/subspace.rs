@@ -114,6 +114,7 @@ fn bounds_are_sharp_in_two_dimensions() {
 }
 
 #[test]
+#[allow(clippy::float_cmp)] // limits are exact
 fn bounds_say_nothing_without_a_gap_and_zero_without_a_complement() {
     let flat = [1.0_f64, 1.0, 2.0];
     assert_eq!(davis_kahan(&flat, &flat, 0..1, 0.1).unwrap(), 1.0);

@@ -79,7 +79,7 @@ fn known_singular_values_come_back() {
     let s = singular_values(&Matrix::diagonal(&d)).unwrap();
     assert_eq!(s, [1.0, 1e-8, 1e-16, 1e-200, 0.0]);
     assert!((condition_number(&Matrix::diagonal(&d[..4])).unwrap() / 1e200 - 1.0).abs() < 1e-15);
-    assert_eq!(condition_number(&Matrix::diagonal(&d)).unwrap(), f64::INFINITY);
+    assert!(condition_number(&Matrix::diagonal(&d)).unwrap().is_infinite());
     assert_eq!(condition_number(&Matrix::<f64>::zeros(0, 0)).unwrap().to_bits(), 1.0_f64.to_bits());
     assert!((norm2(&Matrix::from_fn(3, 4, |_, _| 2.0_f64)).unwrap() - 48.0_f64.sqrt()).abs() < 1e-14);
 }
