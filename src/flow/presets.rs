@@ -86,11 +86,11 @@ pub enum Nonlinearity {
 #[serde(rename_all = "kebab-case")]
 pub enum Mask {
     /// The second half moves; after each coupling the columns are reversed.
-    #[default]
     Halves,
     /// Even and odd columns move in turn.
     Alternating,
-    /// A random half moves, another one each time.
+    /// A random half moves, then the other one, then another random one.
+    #[default]
     Random,
 }
 
