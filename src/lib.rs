@@ -1,1 +1,4 @@
 //! eigenflow.
+
+pub mod data;
+pub mod random;
