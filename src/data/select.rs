@@ -56,7 +56,10 @@ impl Selection {
         if *self == Self::default() {
             return Ok(table);
         }
-        let chosen = self.resolve(&table.source, &table.names)?;
+        // A set that brings labels keeps them under their own name.
+        let kept = table.label.as_ref().is_some_and(|own| Some(&own.name) == self.label.as_ref());
+        let choice = if kept { &Self { label: None, ..self.clone() } } else { self };
+        let chosen = choice.resolve(&table.source, &table.names)?;
         let selected = table.select_columns(&chosen.columns)?;
         match chosen.label {
             None => Ok(selected),

@@ -108,4 +108,16 @@ mod tests {
         assert_eq!(table.names, ["x", "z"]);
         assert_eq!(table.source, "builtin:s-curve?n=5&noise=0.1&seed=0");
     }
+
+    #[test]
+    fn built_in_labels_stay_unless_another_column_is_named() {
+        let source: Source = "builtin:digits?n=50".parse().unwrap();
+        let label = |column: &str| {
+            let selection = Selection { label: Some(column.into()), ..Selection::default() };
+            let table = source.load(&selection).unwrap();
+            (table.cols(), table.label.unwrap().name)
+        };
+        assert_eq!(label("label"), (64, "label".into()));
+        assert_eq!(label("r0c0"), (63, "r0c0".into()));
+    }
 }
