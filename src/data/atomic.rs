@@ -1,0 +1,145 @@
+//! Files written whole or not at all.
+
+use super::Error;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Cursor, Seek, Write};
+use std::path::Path;
+
+/// What a file writer may do.
+pub trait WriteSeek: Write + Seek {}
+impl<W: Write + Seek> WriteSeek for W {}
+
+/// Writes a file whole or not at all: into a temporary file of the same folder, which is flushed to
+/// the disk and then takes the name in one step. On any failure the temporary file is removed and
+/// what was there before is untouched. A symbolic link is written through; a device or pipe, which
+/// cannot be replaced, gets the bytes once they are all there.
+///
+/// ```
+/// use eigenflow::data::atomic::write_whole;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("a.txt");
+/// write_whole(&path, |out| out.write_all(b"whole"))?;
+/// assert_eq!(std::fs::read(&path)?, b"whole");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Output`] where the folder is missing or closed to us, the disk is full, or `write` fails.
+pub fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>,
+) -> Result<(), Error> {
+    let output = |error| Error::Output { file: path.display().to_string(), error };
+    // A link's target, where it exists.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    match fs::metadata(&target) {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if !there.is_file() => write_through(&target, write),
+        Ok(there) => replace(&target, Some(there.permissions()), write),
+        Err(_) => replace(&target, None, write),
+    }
+    .map_err(output)
+}
+
+fn replace(
+    target: &Path,
+    permissions: Option<fs::Permissions>,
+    write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>,
+) -> io::Result<()> {
+    if permissions.as_ref().is_some_and(fs::Permissions::readonly) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
+    }
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".eigenflow-").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    // Dropped, and so removed, on every early return.
+    let mut temporary = builder.tempfile_in(folder)?;
+    let mut buffered = BufWriter::with_capacity(1 << 18, temporary.as_file_mut());
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
+    if let Some(permissions) = permissions {
+        temporary.as_file().set_permissions(permissions)?;
+    }
+    temporary.as_file().sync_all()?;
+    temporary.persist(target).map_err(|e| e.error)?;
+    // The name itself reaches the disk with the folder. Some file systems cannot do that; the file is
+    // whole either way.
+    #[cfg(unix)]
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+fn write_through(target: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>) -> io::Result<()> {
+    let mut bytes = Cursor::new(Vec::new());
+    write(&mut bytes)?;
+    let mut file = File::options().write(true).open(target)?;
+    file.write_all(bytes.get_ref())?;
+    file.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[test]
+    fn a_failed_write_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let fail = |out: &mut dyn WriteSeek| {
+            out.write_all(&vec![1; 1 << 20])?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        assert!(write_whole(&path, fail).unwrap_err().is_output());
+        assert!(listing(folder.path()).is_empty());
+        write_whole(&path, |out| out.write_all(b"before")).unwrap();
+        assert!(write_whole(&path, fail).unwrap_err().is_output());
+        assert_eq!(fs::read(&path).unwrap(), b"before");
+        assert_eq!(listing(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn places_that_cannot_be_written_are_output_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        for place in [folder.path().to_path_buf(), folder.path().join("missing/a.npy")] {
+            assert!(write_whole(&place, |out| out.write_all(b"x")).unwrap_err().is_output());
+        }
+        assert!(listing(folder.path()).is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_written_through_and_modes_kept() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "before").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&file, &link).unwrap();
+        write_whole(&link, |out| out.write_all(b"after")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"after");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
+        assert!(write_whole(&file, |out| out.write_all(b"x")).unwrap_err().is_output());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_device_is_an_output_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("full.npy");
+        std::os::unix::fs::symlink("/dev/full", &link).unwrap();
+        assert!(write_whole(&link, |out| out.write_all(b"x")).unwrap_err().is_output());
+    }
+}
