@@ -15,7 +15,7 @@ use eigenflow_linalg::triangular::{Half, Triangular, solve_in_place};
 use eigenflow_linalg::{Real, cholesky, lu};
 use smallvec::smallvec;
 
-impl<'t, T: Real> Var<'t, T> {
+impl<T: Real> Var<'_, T> {
     /// `log|det W|` of a shared square matrix, `1 x 1`: no overflow at any size.
     #[track_caller]
     pub fn log_abs_det(self) -> Self {
@@ -85,7 +85,7 @@ fn moved<'t, T: Real>(r: &'t Recorder<T>, x: Var<'t, T>, dx: &Tangent<'t, T>) ->
 
 /// `(log|det W|, packed factors, row permutation)`.
 #[derive(Clone, Copy, Debug)]
-pub struct Lu;
+pub(crate) struct Lu;
 
 impl<T: Real> Primitive<T> for Lu {
     fn name(&self) -> &'static str {
@@ -115,6 +115,7 @@ impl<T: Real> Primitive<T> for Lu {
     ) -> Result<Tangents<'t, T>, Error> {
         // d log|det W| = tr(W⁻¹ dW)
         let log = dx[0].linear(r, x[0].shape(), 1, |dw| (x[0].inverse().transpose() * dw).sum_all());
+        // The factors reach solves only, as auxiliary inputs.
         Ok(smallvec![log, Tangent::zero(y[1].cols()), Tangent::zero(y[2].cols())])
     }
 
@@ -143,9 +144,9 @@ impl<T: Real> Primitive<T> for Lu {
 
 /// Every line `b` becomes `W⁻¹ b` (or `W⁻ᵀ b`); inputs `W`, packed factors, permutation, lines.
 #[derive(Clone, Copy, Debug)]
-pub struct LuSolve {
+pub(crate) struct LuSolve {
     /// Whether to solve with `Wᵀ`.
-    pub transpose: bool,
+    transpose: bool,
 }
 
 /// Transposes `lines` (`m x n`) into the `n x m` buffer `out`.

@@ -114,21 +114,9 @@ impl<T: Real> Primitive<T> for Outer {
         dx: &[Tangent<'t, T>],
     ) -> Result<Tangents<'t, T>, Error> {
         let out = y[0].shape();
-        let term = |k: usize| -> Result<Tangent<'t, T>, Error> {
-            let Some((_, block)) = dx[k].to_dense(r, x[k].shape()) else {
-                return Ok(Tangent::zero(out.cols()));
-            };
-            if block.shape() != x[k].shape() {
-                return Err(Error::NoDerivative {
-                    op: "outer",
-                    kind: "forward",
-                    reason: "a block of tangents cannot cross a sum over rows; push one tangent at a time",
-                });
-            }
-            let operands = if k == 0 { [block, x[1]] } else { [x[0], block] };
-            Ok(Tangent::dense(r.apply(Self, &operands)))
-        };
-        Ok(smallvec![term(0)?.add(term(1)?, r, out)])
+        let from_x = dx[0].linear(r, x[0].shape(), out.cols(), |dx| r.apply(Self, &[dx, x[1]]));
+        let from_y = dx[1].linear(r, x[1].shape(), out.cols(), |dy| r.apply(Self, &[x[0], dy]));
+        Ok(smallvec![from_x.add(from_y, r, out)])
     }
 
     fn vjp<'t>(
