@@ -62,8 +62,7 @@ fn three_log_determinants<T: Real>(case: &Case, worst: &mut Worst) {
         // δ log|det J| = tr(J⁻¹ δJ), |δJ| <= ulps eps ∏‖J_l‖ with ‖J⁻¹‖ <= ∏‖J_l⁻¹‖; the layers' own
         // terms are sums of d logarithms each.
         let terms: f64 = anatomy.layers.iter().map(|j| d as f64 + lu::slogdet(j).unwrap().1.abs()).sum();
-        let bound =
-            ulps(d) * T::EPS.f64() * (d as f64 * anatomy.norms() * anatomy.inverse_norms() + terms);
+        let bound = ulps(d) * T::EPS.f64() * (d as f64 * anatomy.norms() * anatomy.inverse_norms() + terms);
         let by_lu = lu::slogdet(&j.matrix(i)).unwrap().1;
         let by_svd: f64 = singular_values(&j.matrix(i)).unwrap().iter().map(|s| s.f64().ln()).sum();
         let name = format!("{} {} row {i}", case.name, T::NAME);
@@ -110,11 +109,11 @@ fn outputs<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Vec<Vec<u64>> {
     let mut also = |more: Vec<Vec<u64>>| out.iter_mut().zip(more).for_each(|(o, m)| o.extend(m));
     also(by_row(&log_det, 1));
     also(by_row(&flow.log_density(x).unwrap(), 1));
-    // The same numbers as latents.
-    also(by_row(flow.generate(x).unwrap().data(), d));
-    for direction in [Direction::Normalize, Direction::Generate] {
-        also(by_row(jacobians(flow, x, direction, Route::Push).unwrap().data(), d * d));
-        also(by_row(jacobians(flow, x, direction, Route::Pull).unwrap().data(), d * d));
+    let again = flow.generate(&z).unwrap();
+    also(by_row(again.data(), d));
+    for (direction, at) in [(Direction::Normalize, x), (Direction::Generate, &z)] {
+        also(by_row(jacobians(flow, at, direction, Route::Push).unwrap().data(), d * d));
+        also(by_row(jacobians(flow, at, direction, Route::Pull).unwrap().data(), d * d));
     }
     out
 }
@@ -123,7 +122,9 @@ fn rows_are_independent<T: Real>(case: &Case, n: usize, alone: &[usize]) {
     let flow: Flow<T> = case.flow.cast();
     let x: Matrix<T> = rows(n, flow.dim(), 4);
     let together = outputs(&flow, &x);
-    let sub = |ids: &[usize]| Matrix::new(ids.len(), x.cols(), ids.iter().flat_map(|&i| x.row(i).to_vec()).collect());
+    let sub = |ids: &[usize]| {
+        Matrix::new(ids.len(), x.cols(), ids.iter().flat_map(|&i| x.row(i).to_vec()).collect())
+    };
     for &i in alone {
         assert_eq!(outputs(&flow, &sub(&[i]))[0], together[i], "{} {}: row {i} alone", case.name, T::NAME);
     }
