@@ -115,7 +115,7 @@ pub(crate) fn gather<'t, T: Real>(x: Var<'t, T>, indices: &[usize]) -> Var<'t, T
         }
         let part_of = |i: usize| ends.partition_point(|&end| end <= i);
         let runs = runs(indices, part_of);
-        if runs.len() <= 2 * parts.len() {
+        if !runs.is_empty() && runs.len() <= 2 * parts.len() {
             let pieces: SmallVec<[Var<'t, T>; 4]> = runs
                 .into_iter()
                 .map(|run| {

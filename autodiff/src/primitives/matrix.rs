@@ -149,6 +149,35 @@ pub(crate) struct LuSolve {
     transpose: bool,
 }
 
+/// Columns that a solve works on for so many lines. A single one would take the matrix-vector
+/// kernels, which round differently: a row's result would depend on whether it stands alone.
+fn columns_for(lines: usize) -> usize {
+    lines.max(2)
+}
+
+/// Puts `lines` of `n` numbers side by side as columns, zeros where there are too few of them;
+/// `solve` works on the columns, and the lines come back in `out` (NaN if it fails).
+fn by_columns<T: Real>(
+    out: &mut [T],
+    lines: &[T],
+    n: usize,
+    columns: &mut [T],
+    solve: impl FnOnce(&mut [T]) -> bool,
+) {
+    let count = lines.len() / n.max(1);
+    let m = columns_for(count);
+    columns.fill(T::ZERO);
+    for (i, line) in lines.chunks_exact(n.max(1)).enumerate() {
+        line.iter().enumerate().for_each(|(j, &x)| columns[j * m + i] = x);
+    }
+    if !solve(columns) {
+        return out.fill(T::NAN);
+    }
+    for (i, line) in out.chunks_exact_mut(n.max(1)).enumerate() {
+        line.iter_mut().enumerate().for_each(|(j, x)| *x = columns[j * m + i]);
+    }
+}
+
 /// Transposes `lines` (`m x n`) into the `n x m` buffer `out`.
 fn transpose_into<T: Real>(out: &mut [T], lines: &[T], n: usize) {
     let m = lines.len() / n.max(1);
@@ -175,14 +204,11 @@ impl<T: Real> Primitive<T> for LuSolve {
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
         let n = cx.input_shapes[0].cols();
         let b = cx.inputs[3];
-        let (columns, rest) = cx.scratch.split_at_mut(b.len());
-        transpose_into(columns, b, n);
-        let solved =
-            lu::solve_packed(cx.inputs[1], cx.inputs[2], columns, &mut rest[..b.len()], self.transpose);
-        match solved {
-            Ok(()) => transpose_into(cx.outputs[0], columns, b.len() / n.max(1)),
-            Err(_) => cx.outputs[0].fill(T::NAN),
-        }
+        let len = n * columns_for(b.len() / n.max(1));
+        let (columns, rest) = cx.scratch[..2 * len].split_at_mut(len);
+        by_columns(cx.outputs[0], b, n, columns, |columns| {
+            lu::solve_packed(cx.inputs[1], cx.inputs[2], columns, rest, self.transpose).is_ok()
+        });
     }
 
     fn jvp<'t>(
@@ -226,7 +252,7 @@ impl<T: Real> Primitive<T> for LuSolve {
     }
 
     fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
-        2 * inputs[3].len(rows)
+        2 * inputs[3].cols() * columns_for(inputs[3].lines(rows))
     }
 
     fn key(&self) -> Option<Key> {
@@ -331,12 +357,10 @@ impl<T: Real> Primitive<T> for TriangularSolve {
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
         let n = cx.input_shapes[0].cols();
         let b = cx.inputs[1];
-        let columns = &mut cx.scratch[..b.len()];
-        transpose_into(columns, b, n);
-        match solve_in_place(self.0, n, cx.inputs[0], columns) {
-            Ok(()) => transpose_into(cx.outputs[0], columns, b.len() / n.max(1)),
-            Err(_) => cx.outputs[0].fill(T::NAN),
-        }
+        let columns = &mut cx.scratch[..n * columns_for(b.len() / n.max(1))];
+        by_columns(cx.outputs[0], b, n, columns, |columns| {
+            solve_in_place(self.0, n, cx.inputs[0], columns).is_ok()
+        });
     }
 
     fn jvp<'t>(
@@ -377,7 +401,7 @@ impl<T: Real> Primitive<T> for TriangularSolve {
     }
 
     fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
-        inputs[1].len(rows)
+        inputs[1].cols() * columns_for(inputs[1].lines(rows))
     }
 
     fn key(&self) -> Option<Key> {
