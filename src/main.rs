@@ -1,2 +1,5 @@
 //! The command line of eigenflow.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    eigenflow::cli::main()
+}

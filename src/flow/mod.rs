@@ -9,11 +9,13 @@ pub mod bijections;
 pub mod conditioner;
 mod error;
 mod evaluate;
+pub mod file;
 mod model;
 pub mod presets;
 mod registry;
 
 pub use bijection::{Bijection, Growth, Role, Smoothness};
 pub use error::Error;
+pub use file::{AnyModel, FileError, Model};
 pub use model::{Flow, Parameter, Recorded};
 pub use registry::Layer;

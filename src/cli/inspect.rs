@@ -1,0 +1,137 @@
+//! `inspect MODEL`.
+
+use super::failure::Failure;
+use super::output::{number, print, print_json};
+use super::session::Session;
+use crate::data::Element;
+use crate::flow::file::FORMAT_VERSION;
+use crate::flow::{AnyModel, Flow, Model, Role};
+use crate::jacobian::condition_numbers;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Options of `inspect`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The model
+    model: PathBuf,
+}
+
+/// Samples of the model at which its condition is looked at.
+const SAMPLES: usize = 256;
+
+/// Condition numbers of `J` over samples of the model.
+struct Condition {
+    median: f64,
+    p99: f64,
+    max: f64,
+}
+
+pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
+    match s.model(&a.model)? {
+        AnyModel::F32(model) => inspect(s, a, &model),
+        AnyModel::F64(model) => inspect(s, a, &model),
+    }
+}
+
+fn inspect<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
+    let file = a.model.display().to_string();
+    let condition = condition(&model.flow, s.seed());
+    if s.global.json {
+        print_json(&as_json(&file, model, &condition))
+    } else {
+        print(&as_text(&file, model, &condition))
+    }
+}
+
+fn condition<T: Element>(flow: &Flow<T>, seed: u64) -> Result<Condition, crate::flow::Error> {
+    let x = flow.sample(SAMPLES, 1.0, seed)?;
+    let mut values: Vec<f64> =
+        condition_numbers(flow, &x)?.into_iter().map(eigenflow_linalg::Real::f64).collect();
+    values.sort_by(f64::total_cmp);
+    let at = |q: usize| values[(SAMPLES * q).div_ceil(100).saturating_sub(1)];
+    Ok(Condition { median: at(50), p99: at(99), max: at(100) })
+}
+
+/// Numbers of the parameters of layer `k`.
+fn numbers<T: Element>(flow: &Flow<T>, k: usize) -> usize {
+    flow.parameters()[flow.parameters_of(k)].iter().map(|p| p.data.len()).sum()
+}
+
+fn frozen<T: Element>(flow: &Flow<T>) -> usize {
+    flow.parameters().iter().filter(|p| p.role == Role::Frozen).map(|p| p.data.len()).sum()
+}
+
+fn as_json<T: Element>(
+    file: &str,
+    model: &Model<T>,
+    condition: &Result<Condition, crate::flow::Error>,
+) -> Value {
+    let flow = &model.flow;
+    let layers: Vec<Value> = flow
+        .layers()
+        .iter()
+        .enumerate()
+        .map(|(k, layer)| {
+            let preprocessing = k < flow.preprocessing();
+            json!({ "layer": layer, "parameters": numbers(flow, k), "preprocessing": preprocessing })
+        })
+        .collect();
+    json!({
+        "file": file,
+        "format_version": FORMAT_VERSION,
+        "dtype": T::NAME,
+        "dim": flow.dim(),
+        "columns": model.columns,
+        "layers": layers,
+        "trained_parameters": flow.trained(),
+        "frozen_parameters": frozen(flow),
+        "condition": match condition {
+            Ok(c) => json!({ "samples": SAMPLES, "median": number(c.median), "p99": number(c.p99), "max": number(c.max) }),
+            Err(e) => json!({ "error": e.to_string() }),
+        },
+        "record": model.record,
+    })
+}
+
+fn as_text<T: Element>(
+    file: &str,
+    model: &Model<T>,
+    condition: &Result<Condition, crate::flow::Error>,
+) -> String {
+    let flow = &model.flow;
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "{file}: {}, {} columns, model format {FORMAT_VERSION}", T::NAME, flow.dim());
+    let _ = writeln!(text, "columns: {}", model.columns.join(", "));
+    let _ = writeln!(text, "parameters: {} trained, {} frozen", flow.trained(), frozen(flow));
+    let _ = writeln!(text, "\nlayer  kind          parameters");
+    for (k, layer) in flow.layers().iter().enumerate() {
+        let note = if k < flow.preprocessing() { "  preprocessing" } else { "" };
+        let _ =
+            writeln!(text, "{k:>5}  {:<12}  {:>10}{note}", crate::flow::Layer::kind(layer), numbers(flow, k));
+    }
+    let _ = match condition {
+        Ok(c) => writeln!(
+            text,
+            "\ncondition of J over {SAMPLES} samples of the model: median {:.3e}, 99 % {:.3e}, largest {:.3e}",
+            c.median, c.p99, c.max
+        ),
+        Err(e) => writeln!(text, "\ncondition of J: not available, the model cannot be sampled ({e})"),
+    };
+    let Some(record) = &model.record else {
+        text.push_str("\nno training record\n");
+        return text;
+    };
+    text.push_str("\ntraining record\n");
+    let epochs = record.get("epochs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for (key, value) in record.as_object().into_iter().flatten().filter(|(key, _)| *key != "epochs") {
+        let _ = writeln!(text, "  {key}: {value}");
+    }
+    let _ = writeln!(text, "  epochs: {}", epochs.len());
+    if let Some(last) = epochs.last() {
+        let _ = writeln!(text, "  last epoch: {last}");
+    }
+    text
+}

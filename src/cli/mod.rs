@@ -1,0 +1,120 @@
+//! The command line: one file a command, which parses, calls and prints.
+
+mod covariance;
+mod data;
+mod failure;
+mod generate;
+mod inspect;
+mod interrupt;
+mod jacobian;
+mod log_prob;
+mod normalize;
+mod output;
+mod progress;
+mod sample;
+mod score;
+mod session;
+mod settings;
+mod train;
+mod verify;
+mod version;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use failure::Failure;
+use session::{Global, Session};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Learn a normalizing flow, read the local covariance of the data off its exact Jacobians, and check on
+/// the spot that the theory holds for that model.
+///
+/// DATA is a file (.npy, .npz or FILE.npz:KEY, .csv, .tsv, .idx or *-ubyte, each also with .gz) or a built-in
+/// set (builtin:NAME?key=value&..., see `eigenflow data --list`). MODEL is a .safetensors file.
+///
+/// Exit codes: 0 done; 1 the answer is no (a claim fails, a guard stopped training); 2 the input is at fault;
+/// 3 output could not be written; 130 interrupted.
+#[derive(Parser)]
+#[command(name = "eigenflow", version = version::text(), subcommand_required = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take or train a model, and check every claim that applies: the main job
+    Verify(verify::Arguments),
+    /// Fit a flow by maximum likelihood
+    Train(train::Arguments),
+    /// Held-out negative log-likelihood, with its standard error
+    Score(score::Arguments),
+    /// Log-density of each row, in nats: (N,)
+    LogProb(log_prob::Arguments),
+    /// Data to latents: (N, D)
+    Normalize(normalize::Arguments),
+    /// Latents to data: (N, D)
+    Generate(generate::Arguments),
+    /// Draws from a model: (N, D)
+    Sample(sample::Arguments),
+    /// Exact Jacobians: (N, D, D), entry [n, i, j] = d out_i / d in_j
+    Jacobian(jacobian::Arguments),
+    /// Eigendecomposition of the local covariance of each row, largest first
+    Covariance(covariance::Arguments),
+    /// Architecture, parameters, training record and condition of a model
+    Inspect(inspect::Arguments),
+    /// A built-in data set as a file, or a list of them
+    Data(data::Arguments),
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+/// Runs the command line of this process; gives its exit code.
+pub fn main() -> ExitCode {
+    let result = match Cli::try_parse() {
+        Ok(cli) => run(&cli),
+        Err(error) => usage(&error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    interrupt::install();
+    let session = Session::new(&cli.global)?;
+    let s = &session;
+    match &cli.command {
+        Command::Verify(a) => verify::run(s, a),
+        Command::Train(a) => train::run(s, a),
+        Command::Score(a) => score::run(s, a),
+        Command::LogProb(a) => log_prob::run(s, a),
+        Command::Normalize(a) => normalize::run(s, a),
+        Command::Generate(a) => generate::run(s, a),
+        Command::Sample(a) => sample::run(s, a),
+        Command::Jacobian(a) => jacobian::run(s, a),
+        Command::Covariance(a) => covariance::run(s, a),
+        Command::Inspect(a) => inspect::run(s, a),
+        Command::Data(a) => data::run(s, a),
+        Command::Other(words) => {
+            let name = words.first().map(|w| w.to_string_lossy()).unwrap_or_default();
+            let command = Cli::command();
+            let known: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+            Err(Failure::Input(format!("there is no command '{name}'; there are: {}", known.join(", "))))
+        }
+    }
+}
+
+/// Help and version go to standard output, everything else is a usage error.
+fn usage(error: &clap::Error) -> Result<(), Failure> {
+    if error.use_stderr() {
+        let text = error.render().to_string();
+        return Err(Failure::Input(text.trim_start_matches("error: ").trim_end().to_owned()));
+    }
+    use std::io::IsTerminal;
+    let styled = error.render();
+    let text = if std::io::stdout().is_terminal() { styled.ansi().to_string() } else { styled.to_string() };
+    output::print(&text)
+}

@@ -1,0 +1,89 @@
+//! Results: to a file, as text, or as JSON.
+
+use super::failure::Failure;
+use super::session::Session;
+use crate::data::output::{self, OutputFormat, PRINTED, Values};
+use crate::data::{Array, Error};
+use serde_json::{Map, Value, json};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Where a result goes.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Out {
+    /// File for the result: .npy, .npz or .csv; its ending picks the format [default: up to 1,000 numbers
+    /// to standard output, more are refused]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Writes to standard output. A reader that went away is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::Closed,
+        _ => Failure::Output(format!("standard output: cannot be written: {error}")),
+    })
+}
+
+/// Prints one JSON object.
+pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+    print(&format!("{value}\n"))
+}
+
+impl Out {
+    /// That the file can hold arrays of these shapes, or that they are short enough to print: asked before
+    /// anything is computed.
+    pub(crate) fn check(&self, shapes: &[&[usize]]) -> Result<(), Failure> {
+        if let Some(path) = &self.out {
+            let axes: Vec<usize> = shapes.iter().map(|shape| shape.len()).collect();
+            OutputFormat::of(path, &axes)?;
+            return Ok(());
+        }
+        let entries = |shape: &&[usize]| shape.iter().fold(1_usize, |n, &k| n.saturating_mul(k));
+        let numbers = shapes.iter().map(entries).fold(0, usize::saturating_add);
+        if numbers > PRINTED {
+            return Err(Error::TooLongToPrint { numbers, limit: PRINTED }.into());
+        }
+        Ok(())
+    }
+
+    /// Writes or prints the arrays.
+    pub(crate) fn emit(&self, session: &Session, arrays: &[Array<'_>]) -> Result<(), Failure> {
+        if let Some(path) = &self.out {
+            output::write(path, arrays)?;
+            return if session.global.json { print_json(&written(path, arrays)) } else { Ok(()) };
+        }
+        if session.global.json {
+            let entries: Map<String, Value> = arrays.iter().map(|a| (a.name.clone(), nested(a))).collect();
+            return print_json(&Value::Object(entries));
+        }
+        print(&output::to_text(arrays)?)
+    }
+}
+
+/// What was written where.
+fn written(path: &Path, arrays: &[Array<'_>]) -> Value {
+    let shapes: Map<String, Value> =
+        arrays.iter().map(|a| (a.name.clone(), json!({ "shape": a.shape }))).collect();
+    json!({ "out": path.display().to_string(), "arrays": shapes })
+}
+
+/// An array as nested lists.
+fn nested(array: &Array<'_>) -> Value {
+    let numbers: Vec<Value> = match array.values {
+        // The shortest decimal that reads back as the same number.
+        Values::F32(x) => x.iter().map(|v| number(v.to_string().parse().unwrap_or(f64::NAN))).collect(),
+        Values::F64(x) => x.iter().map(|&v| number(v)).collect(),
+    };
+    let mut level = numbers;
+    for &n in array.shape.iter().skip(1).rev() {
+        level = level.chunks(n.max(1)).map(|part| Value::from(part.to_vec())).collect();
+    }
+    Value::from(level)
+}
+
+/// A number; as text where JSON cannot hold it.
+pub(crate) fn number(x: f64) -> Value {
+    serde_json::Number::from_f64(x).map_or_else(|| Value::from(x.to_string()), Value::from)
+}

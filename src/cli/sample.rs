@@ -1,0 +1,47 @@
+//! `sample MODEL -n N`.
+
+use super::failure::Failure;
+use super::output::Out;
+use super::session::Session;
+use crate::data::{Array, Element};
+use crate::flow::{AnyModel, Model};
+use std::path::PathBuf;
+
+/// Options of `sample`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The model
+    model: PathBuf,
+    /// Number of rows
+    #[arg(short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    n: u64,
+    /// Standard deviation T of the latents, z ~ N(0, T² I); at least 0
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
+    temperature: f64,
+    #[command(flatten)]
+    out: Out,
+}
+
+pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
+    if !(a.temperature >= 0.0 && a.temperature.is_finite()) {
+        return Err(Failure::Input(format!(
+            "--temperature {}: must be finite and at least 0",
+            a.temperature
+        )));
+    }
+    match s.model(&a.model)? {
+        AnyModel::F32(model) => sample(s, a, &model),
+        AnyModel::F64(model) => sample(s, a, &model),
+    }
+}
+
+fn sample<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
+    let n = a.n as usize;
+    a.out.check(&[&[n, model.flow.dim()]])?;
+    let numbers = n.saturating_mul(model.flow.dim());
+    if Vec::<T>::new().try_reserve_exact(numbers).is_err() {
+        return Err(Failure::Input(format!("-n {n}: {numbers} numbers do not fit into memory; draw fewer")));
+    }
+    let x = model.flow.sample(n, a.temperature, s.seed())?;
+    a.out.emit(s, &[Array::matrix("x", &x).with_columns(&model.columns)])
+}

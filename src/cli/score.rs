@@ -1,0 +1,140 @@
+//! `score MODEL DATA`.
+
+use super::failure::Failure;
+use super::output::{number, print, print_json};
+use super::session::Session;
+use crate::data::{Element, Table};
+use crate::flow::base::LN_2PI;
+use crate::flow::{AnyModel, Model};
+use eigenflow_linalg::Matrix;
+use eigenflow_linalg::eigen::eigvalsh;
+use serde_json::json;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Options of `score`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The model
+    model: PathBuf,
+    /// Rows that the model has not seen
+    data: String,
+    /// A second model, compared row by row
+    #[arg(long, value_name = "MODEL2")]
+    against: Option<PathBuf>,
+}
+
+/// A mean and its standard error.
+struct Mean {
+    mean: f64,
+    error: f64,
+}
+
+impl Mean {
+    /// Mean of independent rows; the error is NaN for a single one.
+    fn of(x: &[f64]) -> Self {
+        let n = x.len() as f64;
+        let mean = x.iter().sum::<f64>() / n;
+        let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
+        Self { mean, error: (variance / n).sqrt() }
+    }
+}
+
+pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
+    let (log_p, table) = log_densities(s, &a.model, &a.data)?;
+    let nll = Mean::of(&log_p.iter().map(|p| -p).collect::<Vec<f64>>());
+    let bits = |nats: f64| nats / (table.cols() as f64 * std::f64::consts::LN_2);
+    let gaussian = gaussian_nll(&table)?;
+    let difference = match &a.against {
+        None => None,
+        Some(other) => {
+            let (log_q, _) = log_densities(s, other, &a.data)?;
+            let paired: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| q - p).collect();
+            Some((other, Mean::of(&log_q.iter().map(|q| -q).collect::<Vec<f64>>()), Mean::of(&paired)))
+        }
+    };
+    if s.global.json {
+        return print_json(&json!({
+            "model": a.model.display().to_string(),
+            "data": table.source,
+            "rows": table.rows(),
+            "nll": number(nll.mean),
+            "standard_error": number(nll.error),
+            "bits_per_dimension": number(bits(nll.mean)),
+            "gaussian_nll": match gaussian { Gaussian::Nll(g) => number(g), Gaussian::Unbounded(_) => number(f64::NEG_INFINITY) },
+            "null_directions": match gaussian { Gaussian::Nll(_) => 0, Gaussian::Unbounded(k) => k },
+            "against": difference.as_ref().map(|(other, q, d)| json!({
+                "model": other.display().to_string(),
+                "nll": number(q.mean),
+                "standard_error": number(q.error),
+                "difference": number(d.mean),
+                "difference_standard_error": number(d.error),
+            })),
+        }));
+    }
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "rows                {}", table.rows());
+    let _ = writeln!(text, "NLL                 {:.6} ± {:.6} nats", nll.mean, nll.error);
+    let _ = writeln!(text, "bits per dimension  {:.6}", bits(nll.mean));
+    let _ = match gaussian {
+        Gaussian::Nll(g) => {
+            writeln!(text, "Gaussian's NLL      {g:.6} nats (full covariance, fitted to these very rows)")
+        }
+        Gaussian::Unbounded(k) => {
+            writeln!(text, "Gaussian's NLL      unbounded below: these rows have {k} null directions")
+        }
+    };
+    if let Some((other, q, d)) = difference {
+        let other = other.display();
+        let _ = writeln!(text, "NLL of {other}  {:.6} ± {:.6} nats", q.mean, q.error);
+        let _ = writeln!(
+            text,
+            "difference          {:.6} ± {:.6} nats (paired; negative: {other} is better)",
+            d.mean, d.error
+        );
+    }
+    print(&text)
+}
+
+fn log_densities(s: &Session, path: &Path, data: &str) -> Result<(Vec<f64>, Table), Failure> {
+    fn of<T: Element>(s: &Session, data: &str, model: &Model<T>) -> Result<(Vec<f64>, Table), Failure> {
+        let rows = s.data_for(data, model)?;
+        let log_p = model.flow.log_density(&rows.x).map_err(|e| rows.at(e))?;
+        Ok((log_p.into_iter().map(eigenflow_linalg::Real::f64).collect(), rows.table))
+    }
+    match s.model(path)? {
+        AnyModel::F32(model) => of(s, data, &model),
+        AnyModel::F64(model) => of(s, data, &model),
+    }
+}
+
+/// The least negative log-likelihood of a normal distribution on given rows.
+enum Gaussian {
+    Nll(f64),
+    /// No least one: this many directions without variance.
+    Unbounded(usize),
+}
+
+/// `½[D ln 2πe + Σ ln λ_i]`, `λ` the spectrum of the rows' own covariance (1/n).
+///
+/// Columns are standardised first, so that rank is judged free of units.
+fn gaussian_nll(table: &Table) -> Result<Gaussian, Failure> {
+    let (n, d) = (table.rows(), table.cols());
+    let moments = table.moments();
+    let flat = |m: &&crate::data::statistics::Moments| m.std <= 8.0 * f64::EPSILON * m.mean.abs();
+    let constant = moments.iter().filter(flat).count();
+    let scale: Vec<f64> = moments.iter().map(|m| if flat(&m) { 1.0 } else { m.std }).collect();
+    let unit = Matrix::from_fn(n, d, |i, j| (table.values[(i, j)] - moments[j].mean) / scale[j]);
+    let correlation = unit.transpose().mul(&unit).map(|v| v / n as f64);
+    let values = eigvalsh(&correlation).map_err(crate::flow::Error::from)?;
+    let largest = values.last().copied().unwrap_or(0.0);
+    // Rounding of the covariance itself.
+    let null = values.iter().filter(|&&l| l <= 1e-12 * largest).count().max(constant);
+    if null > 0 {
+        return Ok(Gaussian::Unbounded(null));
+    }
+    let log_det: f64 =
+        values.iter().map(|l| l.ln()).sum::<f64>() + 2.0 * scale.iter().map(|s| s.ln()).sum::<f64>();
+    Ok(Gaussian::Nll(0.5 * (d as f64 * (LN_2PI + 1.0) + log_det)))
+}

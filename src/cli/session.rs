@@ -1,0 +1,170 @@
+//! What every command shares: the global options, data and models that are read with them.
+
+use super::failure::Failure;
+use crate::data::{Element, Selection, Source, Table};
+use crate::flow::{AnyModel, Error, Model};
+use eigenflow_linalg::Matrix;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+/// Options of every command.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// Seed of everything random [default: 0]
+    #[arg(long, global = true, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Number of threads; never changes a result [default: all cores]
+    #[arg(long, global = true, value_name = "T")]
+    pub threads: Option<NonZeroUsize>,
+    /// Precision of the arithmetic [default: the model's; f64 for a new model]
+    #[arg(long, global = true, value_name = "f32|f64")]
+    pub dtype: Option<Dtype>,
+    /// Print the result as one JSON object
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress and no notes on standard error; warnings and errors stay
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Columns of the data to take: names, numbers from 0, ranges such as 3-7, comma separated [default: all]
+    #[arg(long, global = true, value_name = "COLUMNS")]
+    pub columns: Option<String>,
+    /// Columns of the data to leave out, written like --columns [default: none]
+    #[arg(long, global = true, value_name = "COLUMNS")]
+    pub exclude: Option<String>,
+    /// Column of the data that holds labels, by name or number; it is no column of numbers then
+    #[arg(long, global = true, value_name = "COLUMN")]
+    pub label: Option<String>,
+}
+
+/// Precision.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dtype {
+    /// Single.
+    F32,
+    /// Double.
+    F64,
+}
+
+/// A running command.
+pub(crate) struct Session {
+    pub global: Global,
+}
+
+impl Session {
+    /// Sets the number of threads.
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        if let Some(threads) = global.threads {
+            // Beyond this a system refuses threads one by one, and late.
+            const MOST: usize = 1024;
+            if threads.get() > MOST {
+                return Err(Failure::Input(format!("--threads {threads}: give at most {MOST}")));
+            }
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads.get())
+                .build_global()
+                .map_err(|e| Failure::Input(format!("--threads {threads}: {e}; give fewer")))?;
+        }
+        Ok(Self { global: global.clone() })
+    }
+
+    /// The seed.
+    pub(crate) fn seed(&self) -> u64 {
+        self.global.seed.unwrap_or(0)
+    }
+
+    /// The choice of columns.
+    pub(crate) fn selection(&self) -> Selection {
+        let Global { columns, exclude, label, .. } = self.global.clone();
+        Selection { columns, exclude, label }
+    }
+
+    /// Reads DATA.
+    pub(crate) fn data(&self, data: &str) -> Result<Table, Failure> {
+        Ok(data.parse::<Source>()?.load(&self.selection())?)
+    }
+
+    /// Reads DATA for a model: where it has columns of all the model's names, those are taken, in the
+    /// model's order.
+    pub(crate) fn data_for<T: Element>(&self, data: &str, model: &Model<T>) -> Result<Rows<T>, Failure> {
+        let table = self.data(data)?;
+        let places: Option<Vec<usize>> = model
+            .columns
+            .iter()
+            .map(|name| {
+                let mut found = (0..table.cols()).filter(|&j| &table.names[j] == name);
+                found.next().filter(|_| found.next().is_none())
+            })
+            .collect();
+        let table = match places {
+            Some(places) if table.names != model.columns => table.select_columns(&places)?,
+            _ => table,
+        };
+        let rows = Rows { x: table.cast()?, table };
+        if rows.table.cols() != model.flow.dim() {
+            let error = Error::Columns { expected: model.flow.dim(), given: rows.table.cols() };
+            return Err(rows.at(error));
+        }
+        Ok(rows)
+    }
+
+    /// Reads MODEL, in the precision asked for.
+    pub(crate) fn model(&self, path: &Path) -> Result<AnyModel, Failure> {
+        let model = AnyModel::load(path)?;
+        Ok(match self.global.dtype {
+            Some(Dtype::F64) => AnyModel::F64(model.cast()),
+            Some(Dtype::F32) => {
+                let single: Model<f32> = model.cast();
+                let overflows = |p: &&crate::flow::Parameter<f32>| p.data.iter().any(|x| !x.is_finite());
+                if let Some(p) = single.flow.parameters().iter().find(overflows) {
+                    let file = path.display();
+                    let message = format!("{file}: tensor '{}' overflows in f32; use --dtype f64", p.name);
+                    return Err(Failure::Input(message));
+                }
+                AnyModel::F32(single)
+            }
+            None => model,
+        })
+    }
+
+    /// A remark on standard error, unless `--quiet`.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.global.quiet {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+}
+
+/// A warning on standard error.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "warning: {text}");
+}
+
+/// A table, and its numbers in the precision of the arithmetic.
+pub(crate) struct Rows<T> {
+    pub table: Table,
+    pub x: Matrix<T>,
+}
+
+impl<T> Rows<T> {
+    /// An error of the flow on these rows, with file, row (from 1) and column by name.
+    pub(crate) fn at(&self, error: Error) -> Failure {
+        let source = &self.table.source;
+        let column = |k: usize| self.table.names.get(k).map_or("?", String::as_str);
+        Failure::Input(match error {
+            Error::OutOfRange { direction, row, layer, kind, column: c, precision } => format!(
+                "{source}: row {}, column '{}': {direction} is not finite at layer {layer} ({kind}): the row is \
+                 outside the model's support or too far out for {precision}; leave the row out",
+                row + 1,
+                column(c)
+            ),
+            Error::NotFinite { row, column: c, .. } => format!(
+                "{source}: row {}, column '{}' is not a finite number; leave the row out",
+                row + 1,
+                column(c)
+            ),
+            other => format!("{source}: {other}"),
+        })
+    }
+}

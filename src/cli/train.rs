@@ -1,0 +1,309 @@
+//! `train DATA --out MODEL`.
+
+use super::failure::Failure;
+use super::interrupt;
+use super::output::{number, print, print_json};
+use super::progress::Progress;
+use super::session::{Dtype, Session, warn};
+use super::settings::{Settings, Valid, WithFile};
+use crate::data::{Element, Table};
+use crate::flow::{AnyModel, Model};
+use crate::train::{self, EpochRow, TrainOptions, TrainingRecord};
+use eigenflow_linalg::Matrix;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Options of `train`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The rows to fit
+    data: String,
+    /// The model file, .safetensors; MODEL.checkpoint is kept beside it
+    #[arg(long, value_name = "MODEL")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: WithFile,
+    /// Go on from MODEL.checkpoint up to --epochs in all: weights and preprocessing are kept, the moments
+    /// of the optimiser and the learning-rate schedule start anew
+    #[arg(long)]
+    resume: bool,
+}
+
+/// Least time between two checkpoints.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+
+pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
+    let settings = a.settings.settings()?;
+    if a.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("safetensors")) {
+        let file = a.out.display();
+        return Err(Failure::Input(format!("--out {file}: a model is a .safetensors file; name it so")));
+    }
+    settings.options(s.seed()).check()?;
+    let checkpoint = checkpoint_of(&a.out);
+    let resumed = if a.resume { Some(AnyModel::load(&checkpoint)?) } else { None };
+    let single = match (s.global.dtype, &resumed) {
+        (Some(given), Some(model)) if (given == Dtype::F32) != (model.dtype() == "f32") => {
+            let (file, has) = (checkpoint.display(), model.dtype());
+            return Err(Failure::Input(format!("--dtype: {file} is {has}; resume in that precision")));
+        }
+        (given, None) => given == Some(Dtype::F32),
+        (_, Some(model)) => model.dtype() == "f32",
+    };
+    let job = Job { s, a, settings, checkpoint };
+    if single { job.train::<f32>(resumed.as_ref()) } else { job.train::<f64>(resumed.as_ref()) }
+}
+
+/// `MODEL.checkpoint`.
+fn checkpoint_of(model: &Path) -> PathBuf {
+    let mut name = OsString::from(model);
+    name.push(".checkpoint");
+    name.into()
+}
+
+/// A training run with all that it needs.
+struct Job<'a> {
+    s: &'a Session,
+    a: &'a Arguments,
+    settings: Settings,
+    checkpoint: PathBuf,
+}
+
+impl Job<'_> {
+    fn train<T: Element>(&self, resumed: Option<&AnyModel>) -> Result<(), Failure> {
+        let s = self.s;
+        let mut options = self.settings.options(s.seed());
+        let table = s.data(&self.a.data)?;
+        let (training, valid) = match &self.settings.valid {
+            Some(Valid::Data(data)) => {
+                let valid = s.data(data)?;
+                if valid.cols() != table.cols() {
+                    let (given, needed) = (valid.cols(), table.cols());
+                    let message = format!("--valid {data}: {given} columns where the data has {needed}");
+                    return Err(Failure::Input(message));
+                }
+                (table, Some(valid))
+            }
+            _ if options.valid > 0.0 => {
+                let (training, valid) = table.split(options.valid, s.seed())?;
+                (training, Some(valid))
+            }
+            _ => (table, None),
+        };
+        let x: Matrix<T> = training.cast()?;
+        let held: Option<Matrix<T>> = valid.as_ref().map(Table::cast).transpose()?;
+        let (mut model, done) = match resumed {
+            None => (self.fresh(&training, &options)?, 0),
+            Some(checkpoint) => self.resumed(checkpoint.cast(), &training, &mut options)?,
+        };
+        let mut warnings: Vec<String> = Vec::new();
+        if resumed.is_none() {
+            warnings = model.1;
+            warnings.iter().for_each(|w| warn(w));
+        }
+        let model = &mut model.0;
+
+        interrupt::wait_for_epoch();
+        let progress = Progress::new(s, options.epochs);
+        let mut last = Instant::now();
+        let mut lost: Option<Failure> = None;
+        let mut epochs: Vec<EpochRow> = Vec::new();
+        let (columns, provenance) = (model.columns.clone(), self.provenance(&training, valid.as_ref(), done));
+        let result = train::fit(&mut model.flow, &x, held.as_ref(), &options, &mut |row, flow| {
+            progress.show(row);
+            epochs.push(row.clone());
+            if interrupt::wanted() {
+                return ControlFlow::Break(());
+            }
+            if last.elapsed() >= CHECKPOINT_EVERY {
+                last = Instant::now();
+                let record =
+                    TrainingRecord { options: options.clone(), epochs: epochs.clone(), ..Default::default() };
+                let now = Model {
+                    flow: flow.clone(),
+                    columns: columns.clone(),
+                    record: Some(with_record(&provenance, &record)),
+                };
+                if let Err(error) = now.save(&self.checkpoint) {
+                    lost = Some(error.into());
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        progress.finish();
+        if let Some(failure) = lost {
+            return Err(failure);
+        }
+        let place = self.checkpoint.display();
+        let mut record = match result {
+            Ok(record) => record,
+            Err(error) if error.is_answer() => {
+                let record = TrainingRecord { options, epochs, ..Default::default() };
+                model.record = Some(with_record(&provenance, &record));
+                model.save(&self.checkpoint)?;
+                return Err(Failure::Answer(format!("{error}; the last good model is in {place}")));
+            }
+            Err(error) => return Err(self.named(error, &training)),
+        };
+        record.warnings.iter().for_each(|w| warn(w));
+        record.warnings.splice(0..0, warnings);
+        model.record = Some(with_record(&provenance, &record));
+        if interrupt::wanted() {
+            model.save(&self.checkpoint)?;
+            let best = done + record.best_epoch;
+            return Err(Failure::Interrupted(format!(
+                "interrupted; the weights of epoch {best} are in {place}, go on with --resume"
+            )));
+        }
+        model.save(&self.a.out)?;
+        model.save(&self.checkpoint)?;
+        self.summary(model, &record, valid.as_ref().unwrap_or(&training), done)
+    }
+
+    /// A new model, and warnings.
+    fn fresh<T: Element>(
+        &self,
+        training: &Table,
+        options: &TrainOptions,
+    ) -> Result<(Model<T>, Vec<String>), Failure> {
+        let (preset, preprocess) = (self.settings.preset(), self.settings.preprocess());
+        let built = train::build::<T>(&preset, preprocess, &training.values, options)
+            .map_err(|e| self.named(e, training))?;
+        // Told here by name instead of by number.
+        let mut warnings = built.warnings;
+        warnings.retain(|w| !w.starts_with("constant columns"));
+        if !built.constant.is_empty() {
+            let names: Vec<&str> = built.constant.iter().map(|&j| training.names[j].as_str()).collect();
+            warnings.insert(
+                0,
+                format!(
+                    "{}: constant columns keep scale 1 and count as null directions: {}; drop them with --exclude",
+                    training.source,
+                    names.join(", ")
+                ),
+            );
+        }
+        let model = Model { flow: built.flow, columns: training.names.clone(), record: None };
+        Ok((model, warnings))
+    }
+
+    /// The model of a checkpoint, and the epochs that it has behind it.
+    fn resumed<T: Element>(
+        &self,
+        model: Model<T>,
+        training: &Table,
+        options: &mut TrainOptions,
+    ) -> Result<((Model<T>, Vec<String>), usize), Failure> {
+        let file = self.checkpoint.display();
+        let fail = |problem: String| Failure::Input(format!("{file}: {problem}"));
+        if model.flow.dim() != training.cols() {
+            let (has, given) = (model.flow.dim(), training.cols());
+            return Err(fail(format!("the checkpoint has {has} columns, {} has {given}", training.source)));
+        }
+        let wanted = self.settings.preset().layers(training.cols(), options.seed)?;
+        if !model.flow.layers().ends_with(&wanted) {
+            let name = self.settings.preset().flow.as_str();
+            return Err(fail(format!(
+                "the checkpoint is another flow than {name} with these options; give the options it was trained with"
+            )));
+        }
+        let record = model.record.as_ref();
+        let count = |key: &str| record.and_then(|r| r.get(key)).and_then(Value::as_u64).unwrap_or(0) as usize;
+        let of_run = record.and_then(|r| r.get("epochs")).and_then(Value::as_array).map_or(0, Vec::len);
+        let done = count("epochs-before") + of_run;
+        if done >= options.epochs {
+            return Err(fail(format!("has {done} epochs behind it; give --epochs above that")));
+        }
+        options.epochs -= done;
+        self.s.note(&format!(
+            "going on from {file} after {done} epochs: weights and preprocessing are kept, optimiser and schedule start anew"
+        ));
+        // Another order of rows than in the epochs behind it; the split keeps the seed given.
+        options.seed = crate::random::hash_words(options.seed, [done as u64]);
+        Ok(((model, Vec::new()), done))
+    }
+
+    /// An error of training with the names of the data.
+    fn named(&self, error: train::Error, training: &Table) -> Failure {
+        match error {
+            train::Error::Flow(crate::flow::Error::Option { .. }) | train::Error::Option { .. } => {
+                error.into()
+            }
+            other => Failure::Input(format!("{}: {other}", training.source)),
+        }
+    }
+
+    /// What the record says beside the training itself.
+    fn provenance(&self, training: &Table, valid: Option<&Table>, done: usize) -> Value {
+        json!({
+            "flow": self.settings.preset(),
+            "preprocess": self.settings.preprocess(),
+            "data": training.source,
+            "validation-data": valid.map(|v| &v.source),
+            "epochs-before": done,
+        })
+    }
+
+    fn summary<T: Element>(
+        &self,
+        model: &Model<T>,
+        record: &TrainingRecord,
+        held: &Table,
+        done: usize,
+    ) -> Result<(), Failure> {
+        let x: Matrix<T> = held.cast()?;
+        // A validation row may be out of the support of the model; the model is saved all the same.
+        let nll =
+            model.flow.log_density(&x).ok().map(|p| -p.iter().map(|p| p.f64()).sum::<f64>() / p.len() as f64);
+        let out = self.a.out.display().to_string();
+        let (epochs, best) = (done + record.epochs.len(), done + record.best_epoch);
+        if self.s.global.json {
+            return print_json(&json!({
+                "out": out,
+                "checkpoint": self.checkpoint.display().to_string(),
+                "epochs": epochs,
+                "best_epoch": best,
+                "stop": record.stop,
+                "nll": nll.map(number),
+                "validation_rows": record.valid_rows,
+                "trained_parameters": model.flow.trained(),
+                "best": record.best().map(|e| json!({
+                    "nll": number(e.nll), "valid_nll": number(e.valid_nll), "condition": number(e.condition),
+                    "virial": number(e.virial),
+                })),
+                "warnings": record.warnings,
+            }));
+        }
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{out}: {} parameters, {}, {epochs} epochs, best {best}",
+            model.flow.trained(),
+            T::NAME
+        );
+        let rows = if record.valid_rows > 0 { "validation" } else { "training" };
+        if let Some(nll) = nll {
+            let _ = writeln!(text, "NLL of the {rows} rows  {nll:.6} nats (data units)");
+        }
+        if let Some(e) = record.best() {
+            let _ = writeln!(text, "condition of J (99 %)  {:.3e} (training units)", e.condition);
+            let _ = writeln!(text, "virial residual        {:+.2e}", e.virial);
+        }
+        print(&text)
+    }
+}
+
+/// A training record with its provenance, as it stands in a model file. Nothing in it depends on the
+/// clock, so the same run gives the same file.
+fn with_record(provenance: &Value, record: &TrainingRecord) -> Value {
+    let mut value = serde_json::to_value(record).unwrap_or_default();
+    if let (Some(to), Some(from)) = (value.as_object_mut(), provenance.as_object()) {
+        to.extend(from.clone());
+    }
+    value
+}
