@@ -134,12 +134,12 @@ impl<T: Real> Flow<T> {
             };
             values.into_iter().chain(log_dets).collect()
         })?;
-        // Values come first, then log-determinants: of either there is one for each layer.
+        // Values come first, then log-determinants; of either there is one for each layer passed.
         let found = recorded
             .iter()
             .enumerate()
             .filter_map(|(k, v)| Some((k % self.layers().len(), v.iter().position(|x| !x.is_finite())?)))
-            .min();
+            .min_by_key(|&(step, _)| step);
         let last = self.layers().len() - 1;
         let (step, column) = found.unwrap_or((last, 0));
         let layer = if direction == "normalize" { step } else { last - step };
