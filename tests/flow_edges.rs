@@ -10,7 +10,7 @@ use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
 use eigenflow::flow::{Error, Flow, Layer, Role};
 use eigenflow::jacobian::{Direction, Route, condition_numbers, jacobians, local_covariance};
-use eigenflow_linalg::{Matrix, Real};
+use eigenflow_linalg::{Batch, Matrix, Real};
 use zoo::{DIMS, row, rows};
 
 /// Finite numbers or a typed error that names a place inside the flow and the batch. Says which.
@@ -44,7 +44,7 @@ fn survives<T: Real>(name: &str, flow: &Flow<T>, x: &Matrix<T>) -> usize {
     for direction in [Direction::Normalize, Direction::Generate] {
         for route in [Route::Push, Route::Pull, Route::Layers] {
             let j = jacobians(flow, x, direction, route);
-            count(&format!("{direction:?} {route:?}"), j.as_ref().map(|j| j.data()));
+            count(&format!("{direction:?} {route:?}"), j.as_ref().map(Batch::data));
         }
     }
     // Spectra of a Jacobian that is finite: infinite where it is singular, never NaN.

@@ -52,7 +52,7 @@ fn gradient_agrees(
     let mut random = generator(1, "entries", 0);
     let (value, gradient) = objective.at(&case.flow, x);
     let mut flow = case.flow.clone();
-    for p in 0..flow.parameters().len() {
+    for (p, gradient) in gradient.iter().enumerate() {
         let len = flow.parameters()[p].data.len();
         if flow.parameters()[p].role == Role::Frozen || len == 0 {
             continue;
@@ -75,7 +75,7 @@ fn gradient_agrees(
             // Rounding: sums of values of this size, a few hundred operations deep.
             let rounding = 256.0 * f64::EPSILON * (1.0 + value.abs() + x.rows() as f64) / h;
             let name = format!("{}, {}[{k}]", case.name, flow.parameters()[p].name);
-            worst.check(name, (gradient[p][k] - near).abs(), (far - near).abs() + rounding);
+            worst.check(name, (gradient[k] - near).abs(), (far - near).abs() + rounding);
         }
     }
 }

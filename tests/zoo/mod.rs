@@ -47,7 +47,7 @@ pub fn randomise(flow: &mut Flow<f64>, seed: u64) {
     }
 }
 
-fn case(name: String, layers: Vec<Layer>, trained: bool) -> Case {
+fn case(name: &str, layers: Vec<Layer>, trained: bool) -> Case {
     let mut flow = Flow::new(layers, 0, 3).unwrap();
     if trained {
         randomise(&mut flow, 5);
@@ -58,7 +58,7 @@ fn case(name: String, layers: Vec<Layer>, trained: bool) -> Case {
 /// A flow of one layer for each example of each bijection.
 pub fn single_layers(dim: usize) -> Vec<Case> {
     let all = Layer::examples(dim).into_iter().enumerate();
-    all.map(|(k, layer)| case(format!("{} {k}, D = {dim}", layer.kind()), vec![layer], true)).collect()
+    all.map(|(k, layer)| case(&format!("{} {k}, D = {dim}", layer.kind()), vec![layer], true)).collect()
 }
 
 /// Every preset with every combination of options.
@@ -112,7 +112,7 @@ fn describe(p: &Preset, dim: usize) -> String {
 /// Presets, trained or freshly initialised.
 pub fn presets(dim: usize, trained: bool) -> Vec<Case> {
     let all = options();
-    all.iter().map(|p| case(describe(p, dim), p.layers(dim, 11).unwrap(), trained)).collect()
+    all.iter().map(|p| case(&describe(p, dim), p.layers(dim, 11).unwrap(), trained)).collect()
 }
 
 /// Layers and presets with randomised parameters.
