@@ -52,7 +52,9 @@ const QUICK_STEPS: usize = 400;
 /// Tikhonov weight where the data has null directions and no regulariser is asked for: the optimum of input
 /// noise 0.1, since `σ² = 2α`.
 const ALPHA: f64 = 0.005;
-/// Rows that a polish looks at, beyond which it takes a seeded part of them: cost per row grows with `D²`.
+/// Most columns for which training takes the exact penalty, unless `--stochastic-penalty` says otherwise.
+const EXACT_COLUMNS: usize = 12;
+/// Rows times columns (squared, with a penalty) up to which the output layer is polished.
 const POLISH_WORK: usize = 4_000_000;
 /// Fresh draws for the gap to a known density.
 const FRESH: usize = 200_000;
@@ -206,6 +208,10 @@ fn trained(
             ));
             prepared = build(&preset, settings.preprocess(), &training.values, &options).map_err(named)?;
         }
+    }
+    // The exact penalty costs D tangents a step; its estimate has the same mean.
+    if options.stochastic_penalty.is_none() && training.cols() > EXACT_COLUMNS {
+        options.stochastic_penalty = Some(true);
     }
     if settings.epochs.is_none() {
         options.epochs = epochs(training.rows(), &options, a.quick);
