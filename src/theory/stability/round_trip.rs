@@ -17,6 +17,8 @@ pub struct S6;
 const SAFETY: f64 = 2.0;
 /// Where the bound exceeds this share of the row, the precision resolves nothing: saturated.
 const RESOLVED: f64 = 1e-2;
+/// The like for log-determinants, in nats.
+const RESOLVED_NATS: f64 = 0.1;
 
 /// What was measured on some rows in one precision.
 #[derive(Clone, Debug)]
@@ -92,7 +94,7 @@ impl RoundTrip {
                 trips += 1;
             }
             let bound = SAFETY * self.eps * p.log_det;
-            if bound <= RESOLVED * self.norm.len().max(1) as f64 && bound <= 1.0 {
+            if bound <= RESOLVED_NATS {
                 let [a, b, c] = self.log_det[i];
                 det = larger(det, larger((a - b).abs(), (a - c).abs()) / bound);
                 dets += 1;
