@@ -4,7 +4,7 @@ use eigenflow::flow::bijections::{Affine, Form, Standardize};
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
 use eigenflow::flow::{Bijection, Flow, Layer};
 use eigenflow::random::generator;
-use eigenflow::theory::stability::{Density, Moments, RoundTrip, S1, S2a, S2b, S6, passages, points};
+use eigenflow::theory::stability::{Density, Moments, RoundTrip, S1, S2a, S2b, S6, points};
 use eigenflow::theory::{Claim, Context, Outcome, Verdict};
 use eigenflow::train::polish::polish;
 use eigenflow_linalg::Matrix;
@@ -66,6 +66,8 @@ proptest! {
     /// S1, S2a and S6 hold for any flow, any parameters and any data.
     #[test]
     fn claims_about_the_map_hold(kind in 0..KINDS, d in 1_usize..7, spread in 0.0..0.7_f64, alpha in -6.0..1.0_f64, seed: u64) {
+        // A coupling of one column has nothing to condition on.
+        let d = if kind == 5 { d.max(2) } else { d };
         let flow = flow(kind, d, spread, seed);
         let x = normal(60, d, seed ^ 1);
         let cx = context(&flow, Some(&x), 10_f64.powf(alpha));

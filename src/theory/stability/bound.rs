@@ -82,7 +82,8 @@ impl S1 {
                     let slack = Self::bound(m.dim, alpha) - (m.log_p[i] - penalty);
                     let tolerance =
                         m.rounding[i] + 4.0 * f64::EPSILON * m.dim as f64 * (penalty + slack.abs());
-                    if !(slack + tolerance >= least.0) {
+                    let spare = slack + tolerance;
+                    if !least.0.is_nan() && (spare.is_nan() || spare < least.0) {
                         least = (slack + tolerance, slack, tolerance);
                     }
                 }

@@ -89,7 +89,8 @@ impl RoundTrip {
         let larger = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
         for (i, p) in self.passages.iter().enumerate() {
             let bound = SAFETY * self.eps * p.round_trip;
-            if bound <= RESOLVED * (1.0 + self.norm[i]) {
+            // A row whose square overflows has no norm to compare with.
+            if self.norm[i].is_finite() && bound <= RESOLVED * (1.0 + self.norm[i]) {
                 trip = larger(trip, self.error[i] / bound.max(f64::MIN_POSITIVE));
                 trips += 1;
             }
@@ -115,7 +116,7 @@ impl S6 {
             resolved += trips + dets;
             skipped += m.out_of_range + m.passages.len() - trips;
             for (what, ratio) in [("round trip", trip), ("log-det", det)] {
-                if !(ratio <= worst.0) && !worst.0.is_nan() {
+                if !worst.0.is_nan() && (ratio.is_nan() || ratio > worst.0) {
                     worst = (ratio, format!("{what}, {name}"));
                 }
             }
