@@ -71,11 +71,16 @@ proptest! {
         let flow = flow(kind, d, spread, seed);
         let x = normal(60, d, seed ^ 1);
         let cx = context(&flow, Some(&x), 10_f64.powf(alpha));
-        let s6 = S6.check(&cx);
+        // Two stacked normalizing sinh layers overflow: the claims say so, and fail on nothing.
+        let outcomes = [S6.check(&cx), S1.check(&cx), S2a.check(&cx)];
+        let overflows = |o: &Outcome| matches!(&o.verdict, Verdict::Undecided(r) if r.starts_with("out of range"));
+        if kind == 3 && outcomes.iter().any(overflows) {
+            prop_assert!(outcomes.iter().all(|o| o.verdict == Verdict::Holds || overflows(o)), "{outcomes:#?}");
+            return Ok(());
+        }
+        let [s6, s1, s2] = outcomes;
         prop_assert_eq!(&s6.verdict, &Verdict::Holds, "{:#?}", s6);
-        let s1 = S1.check(&cx);
         prop_assert_eq!(&s1.verdict, &Verdict::Holds, "{:#?}", s1);
-        let s2 = S2a.check(&cx);
         if kind == 4 {
             prop_assert_eq!(s2.verdict, Verdict::Undecided("requires an output affine layer".into()));
         } else {

@@ -15,7 +15,7 @@ pub struct S1;
 /// Weights at which the bound is checked, besides the model's own and each row's sharpest.
 const ALPHAS: [f64; 5] = [1e-4, 1e-2, 0.5, 10.0, 1e3];
 
-/// Where `‖J‖²` is beyond this, penalties overflow.
+/// Where `‖J‖²` is beyond this, or below its reciprocal, a penalty or the sharpest weight overflows.
 const LARGEST: f64 = 1e300;
 
 /// `log p` and `‖J‖²_F` of rows, with what rounding makes of the first.
@@ -50,7 +50,7 @@ impl Density {
             // The bound is one of linear algebra for the pair (f, J) as computed: what counts is how far the
             // log-determinant is from that of J, and the sums.
             let rounding = 2.0 * f64::EPSILON * (passage.log_det + d * square + 4.0 * d);
-            if norm <= LARGEST && rounding.is_finite() {
+            if (LARGEST.recip()..=LARGEST).contains(&norm) && rounding.is_finite() {
                 out.log_p.push(log_p[i]);
                 out.norm.push(norm);
                 out.rounding.push(rounding);
