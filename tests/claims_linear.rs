@@ -80,7 +80,7 @@ fn optimum_is_reached_at_every_condition() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Every linear claim on random data, through the context, with a model that is not linear.
     #[test]

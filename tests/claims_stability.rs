@@ -4,7 +4,7 @@ use eigenflow::flow::bijections::{Affine, Form, Standardize};
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
 use eigenflow::flow::{Bijection, Flow, Layer};
 use eigenflow::random::generator;
-use eigenflow::theory::stability::{Density, Moments, RoundTrip, S1, S2a, S2b, S6, passages, points};
+use eigenflow::theory::stability::{Density, Moments, RoundTrip, S1, S2a, S2b, S6, points};
 use eigenflow::theory::{Claim, Context, Outcome, Verdict};
 use eigenflow::train::polish::polish;
 use eigenflow_linalg::Matrix;
@@ -61,19 +61,26 @@ fn flow(kind: usize, d: usize, spread: f64, seed: u64) -> Flow<f64> {
 const KINDS: usize = 6;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// S1, S2a and S6 hold for any flow, any parameters and any data.
     #[test]
     fn claims_about_the_map_hold(kind in 0..KINDS, d in 1_usize..7, spread in 0.0..0.7_f64, alpha in -6.0..1.0_f64, seed: u64) {
+        // A coupling of one column has nothing to condition on.
+        let d = if kind == 5 { d.max(2) } else { d };
         let flow = flow(kind, d, spread, seed);
         let x = normal(60, d, seed ^ 1);
         let cx = context(&flow, Some(&x), 10_f64.powf(alpha));
-        let s6 = S6.check(&cx);
+        // Two stacked normalizing sinh layers overflow: the claims say so, and fail on nothing.
+        let outcomes = [S6.check(&cx), S1.check(&cx), S2a.check(&cx)];
+        let overflows = |o: &Outcome| matches!(&o.verdict, Verdict::Undecided(r) if r.starts_with("out of range"));
+        if kind == 3 && outcomes.iter().any(overflows) {
+            prop_assert!(outcomes.iter().all(|o| o.verdict == Verdict::Holds || overflows(o)), "{outcomes:#?}");
+            return Ok(());
+        }
+        let [s6, s1, s2] = outcomes;
         prop_assert_eq!(&s6.verdict, &Verdict::Holds, "{:#?}", s6);
-        let s1 = S1.check(&cx);
         prop_assert_eq!(&s1.verdict, &Verdict::Holds, "{:#?}", s1);
-        let s2 = S2a.check(&cx);
         if kind == 4 {
             prop_assert_eq!(s2.verdict, Verdict::Undecided("requires an output affine layer".into()));
         } else {
@@ -156,14 +163,19 @@ fn what_overflows_is_out_of_range() {
     let o = S6::judge(&[("far".to_owned(), m)]);
     assert!(matches!(&o.verdict, Verdict::Undecided(r) if r.starts_with("out of range")));
 
-    // W = [[1e8, 1e8 + 1], [1, 1]]: h loses what cancels; the layers' values alone would not show it.
+    // W = R diag(1e6, 1) Rᵀ at a row where 1e6 cancels: x, z and |∂x/∂z| are all of order 1, so the layers' values
+    // alone would promise eps; the products that cancelled leave 1e6 eps.
+    let (c, s) = (0.6_f64, 0.8_f64);
     let mut flow = Flow::<f64>::new(vec![Affine::new(2, Form::Full).into()], 0, 0).unwrap();
-    flow.parameters_mut()[0].data = vec![1e8, 1e8 + 1.0, 1.0, 1.0];
-    let x = Matrix::new(1, 2, vec![1.0 / 3.0, -1.0 / 3.0]);
+    flow.parameters_mut()[0].data =
+        vec![1e6 * c * c + s * s, 1e6 * c * s - c * s, 1e6 * c * s - c * s, 1e6 * s * s + c * c];
+    let x = Matrix::from_fn(50, 2, |i, j| [-s, c][j] * (1.0 + 0.1 * i as f64) / 3.0);
     let m = RoundTrip::measure(&flow, &x).unwrap();
     let z = flow.normalize(&x).unwrap().0;
-    let p = &passages(&flow, &x).unwrap()[0];
-    println!("error {:e}, bound {:e}, z {z:?}", m.error[0], p.round_trip * m.eps);
+    let values: f64 = (0..50)
+        .map(|i| m.error[i] / (m.eps * (m.norm[i] + z.row(i)[0].hypot(z.row(i)[1]))))
+        .fold(0.0, f64::max);
+    assert!(values > 1e3, "{values}");
     holds(&S6::judge(&[("ill".to_owned(), m)]));
 }
 
@@ -206,7 +218,8 @@ fn the_virial_identity_holds_where_the_output_layer_is_stationary() {
             let cx = context(&core, Some(&x), alpha);
             holds(&S2b.check(&cx));
             let mut bad = Moments::measure(&core, &x, alpha).unwrap();
-            bad.mean[0] += 1e-8;
+            assert!(bad.rounding < 1e-5, "{}", bad.rounding);
+            bad.mean[0] += 1e-9 + 10.0 * (bad.rounding + bad.stationary);
             fails(&S2b::judge(&bad));
             // An optimum of another weight is not stationary for this one.
             let other = S2b.check(&context(&core, Some(&x), alpha + 0.1));

@@ -72,7 +72,8 @@ impl L8 {
                 let own = gamma(8 * d) * kappa * (raw + length) + residual * values[0].sqrt();
                 let tolerance = 2.0 * angle * length + own;
                 let error = (components[(i, k)] - score).abs();
-                if !(error / tolerance <= worst.0) {
+                let ratio = error / tolerance;
+                if !worst.0.is_nan() && (ratio.is_nan() || ratio > worst.0) {
                     worst = (error / tolerance, error, tolerance);
                 }
             }
@@ -130,7 +131,7 @@ impl Claim for L8 {
     fn check(&self, cx: &Context<'_>) -> Outcome {
         let at = |alpha| {
             fit("L8", cx, alpha).map_or_else(
-                |undecided| undecided,
+                |undecided| *undecided,
                 |o| match Self::components(&o) {
                     Ok((scores, axes)) => Self::judge(&o, &scores, &axes),
                     Err(e) => Outcome::undecided("L8", format!("out of range: {e}")),

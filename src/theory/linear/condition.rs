@@ -52,7 +52,7 @@ impl Claim for L5 {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        let at = |alpha| fit("L5", cx, alpha).map_or_else(|undecided| undecided, |o| Self::judge(&o));
+        let at = |alpha| fit("L5", cx, alpha).map_or_else(|undecided| *undecided, |o| Self::judge(&o));
         worst("L5", alphas(cx).into_iter().map(at).collect())
     }
 }

@@ -120,7 +120,7 @@ pub fn noise_law(dim: usize, rank: usize, seed: u64, shift: f64) -> Outcome {
         });
         let optimum = match fit_rows("L6", rows, 0.0, seed) {
             Ok(optimum) => optimum,
-            Err(undecided) => return undecided,
+            Err(undecided) => return *undecided,
         };
         let run = || {
             let log_p = optimum.flow.log_density(&optimum.rows)?;

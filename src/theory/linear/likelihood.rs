@@ -61,6 +61,6 @@ impl Claim for L2 {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        fit("L2", cx, 0.0).map_or_else(|undecided| undecided, |optimum| Self::judge(&optimum))
+        fit("L2", cx, 0.0).map_or_else(|undecided| *undecided, |optimum| Self::judge(&optimum))
     }
 }

@@ -70,11 +70,11 @@ pub struct Optimum {
 ///
 /// # Errors
 /// The undecided outcome: no data, no optimum, no certificate.
-pub fn fit(id: &str, cx: &Context<'_>, alpha: f64) -> Result<Optimum, Outcome> {
+pub fn fit(id: &str, cx: &Context<'_>, alpha: f64) -> Result<Optimum, Box<Outcome>> {
     let Some(x) = cx.training.filter(|x| x.rows() > 1) else {
-        return Err(Outcome::undecided(id, "requires data"));
+        return Err(Box::new(Outcome::undecided(id, "requires data")));
     };
-    let refuse = |e: String| Outcome::undecided(id, format!("not fitted: {e}"));
+    let refuse = |e: String| Box::new(Outcome::undecided(id, format!("not fitted: {e}")));
     let flow = if cx.flow.core().len() == 1 && output_affine(cx.flow).is_some() {
         cx.flow.clone()
     } else {
@@ -97,22 +97,23 @@ pub fn fit(id: &str, cx: &Context<'_>, alpha: f64) -> Result<Optimum, Outcome> {
 ///
 /// # Errors
 /// The undecided outcome: no optimum, no certificate.
-pub fn fit_rows(id: &str, rows: Matrix<f64>, alpha: f64, seed: u64) -> Result<Optimum, Outcome> {
+pub fn fit_rows(id: &str, rows: Matrix<f64>, alpha: f64, seed: u64) -> Result<Optimum, Box<Outcome>> {
     let layer = bijections::Affine::new(rows.cols(), bijections::Form::Full);
     let flow = Flow::new(vec![layer.into()], 0, seed)
-        .map_err(|e| Outcome::undecided(id, format!("not fitted: {e}")))?;
+        .map_err(|e| Box::new(Outcome::undecided(id, format!("not fitted: {e}"))))?;
     fit_from(id, flow, rows, alpha)
 }
 
-fn fit_from(id: &str, mut flow: Flow<f64>, rows: Matrix<f64>, alpha: f64) -> Result<Optimum, Outcome> {
-    let refuse = |e: String| Outcome::undecided(id, format!("not fitted: {e}"));
+fn fit_from(id: &str, mut flow: Flow<f64>, rows: Matrix<f64>, alpha: f64) -> Result<Optimum, Box<Outcome>> {
+    let refuse = |e: String| Box::new(Outcome::undecided(id, format!("not fitted: {e}")));
     let spectrum = Spectrum::of(&rows).map_err(|e| refuse(e.to_string()))?;
     if spectrum.null > 0 && alpha == 0.0 {
         let reason = format!("no optimum exists: {} null directions", spectrum.null);
-        return Err(Outcome::undecided(id, reason)
+        let outcome = Outcome::undecided(id, reason)
             .predicted("without penalty the likelihood of rank-deficient data has no bound")
             .measured(format!("rank {} of {}", rows.cols() - spectrum.null, rows.cols()))
-            .figure("null_directions", spectrum.null as f64));
+            .figure("null_directions", spectrum.null as f64);
+        return Err(Box::new(outcome));
     }
     let certificate = polish(&mut flow, &rows, alpha).map_err(|e| refuse(e.to_string()))?;
     let optimum = Optimum { flow, rows, spectrum, alpha, certificate };
@@ -121,7 +122,7 @@ fn fit_from(id: &str, mut flow: Flow<f64>, rows: Matrix<f64>, alpha: f64) -> Res
         return Ok(optimum);
     }
     let reason = format!("not stationary: relative gradient {:.1e}", certificate.residual);
-    Err(Outcome::undecided(id, reason).figure("relative_gradient", certificate.residual))
+    Err(Box::new(Outcome::undecided(id, reason).figure("relative_gradient", certificate.residual)))
 }
 
 impl Optimum {

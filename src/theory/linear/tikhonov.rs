@@ -72,7 +72,7 @@ impl Claim for L4 {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        let at = |alpha| fit("L4", cx, alpha).map_or_else(|undecided| undecided, |o| Self::judge(&o));
+        let at = |alpha| fit("L4", cx, alpha).map_or_else(|undecided| *undecided, |o| Self::judge(&o));
         worst("L4", alphas(cx).into_iter().map(at).collect())
     }
 }

@@ -47,6 +47,6 @@ impl Claim for L1 {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        fit("L1", cx, 0.0).map_or_else(|undecided| undecided, |optimum| Self::judge(&optimum))
+        fit("L1", cx, 0.0).map_or_else(|undecided| *undecided, |optimum| Self::judge(&optimum))
     }
 }

@@ -15,6 +15,9 @@ pub struct S1;
 /// Weights at which the bound is checked, besides the model's own and each row's sharpest.
 const ALPHAS: [f64; 5] = [1e-4, 1e-2, 0.5, 10.0, 1e3];
 
+/// Where `‖J‖²` is beyond this, or below its reciprocal, a penalty or the sharpest weight overflows.
+const LARGEST: f64 = 1e300;
+
 /// `log p` and `‖J‖²_F` of rows, with what rounding makes of the first.
 #[derive(Clone, Debug)]
 pub struct Density {
@@ -38,16 +41,22 @@ impl Density {
         let log_p = flow.log_density(&x)?;
         let z = flow.normalize(&x)?.0;
         let j = jacobians(flow, &x, Direction::Normalize, Route::Push)?;
-        let norm = (0..x.rows()).map(|i| j.get(i).iter().map(|v| v * v).sum()).collect();
         let passages = passages(flow, &x)?;
         let d = flow.dim() as f64;
-        // The bound is one of linear algebra for the pair (f, J) as computed: what counts is how far the
-        // log-determinant is from that of J, and the sums.
-        let rounding = passages.iter().enumerate().map(|(i, p)| {
+        let mut out = Self { dim: flow.dim(), log_p: Vec::new(), norm: Vec::new(), rounding: Vec::new() };
+        for (i, passage) in passages.iter().enumerate() {
+            let norm: f64 = j.get(i).iter().map(|v| v * v).sum();
             let square: f64 = z.row(i).iter().map(|v| v * v).sum();
-            2.0 * f64::EPSILON * (p.log_det + d * square + 4.0 * d)
-        });
-        Ok(Self { dim: flow.dim(), log_p, norm, rounding: rounding.collect() })
+            // The bound is one of linear algebra for the pair (f, J) as computed: what counts is how far the
+            // log-determinant is from that of J, and the sums.
+            let rounding = 2.0 * f64::EPSILON * (passage.log_det + d * square + 4.0 * d);
+            if (LARGEST.recip()..=LARGEST).contains(&norm) && rounding.is_finite() {
+                out.log_p.push(log_p[i]);
+                out.norm.push(norm);
+                out.rounding.push(rounding);
+            }
+        }
+        Ok(out)
     }
 }
 
@@ -73,7 +82,8 @@ impl S1 {
                     let slack = Self::bound(m.dim, alpha) - (m.log_p[i] - penalty);
                     let tolerance =
                         m.rounding[i] + 4.0 * f64::EPSILON * m.dim as f64 * (penalty + slack.abs());
-                    if !(slack + tolerance >= least.0) {
+                    let spare = slack + tolerance;
+                    if !least.0.is_nan() && (spare.is_nan() || spare < least.0) {
                         least = (slack + tolerance, slack, tolerance);
                     }
                 }

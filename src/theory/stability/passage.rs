@@ -1,6 +1,6 @@
 //! One row's way through a flow, with the exact sensitivities behind every layer and what rounding makes of it.
 
-use super::rounding::{Rounding, rounding};
+use super::rounding::{Rounding, condition, rounding};
 use crate::flow::{Error, Flow, base};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::theory::Context;
@@ -64,7 +64,7 @@ pub fn points(cx: &Context<'_>) -> Vec<(&'static str, Matrix<f64>)> {
     out
 }
 
-/// The rows whose latents and log-determinants are finite, in the given precision.
+/// The rows whose log-densities are finite, in the given precision.
 pub(super) fn in_range<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
     let all = 0..flow.layers().len();
     let d = flow.dim();
@@ -72,7 +72,10 @@ pub(super) fn in_range<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<
         let recorded = flow.record_normalize(params, x, all.clone(), false);
         vec![recorded.out, recorded.log_det]
     })?;
-    let finite = |i: usize| out[0][i * d..(i + 1) * d].iter().all(|v| v.is_finite()) && out[1][i].is_finite();
+    let finite = |i: usize| {
+        let square: T = out[0][i * d..(i + 1) * d].iter().map(|&v| v * v).sum();
+        square.is_finite() && out[1][i].is_finite()
+    };
     let kept: Vec<T> = (0..x.rows()).filter(|&i| finite(i)).flat_map(|i| x.row(i).to_vec()).collect();
     Ok(Matrix::new(kept.len() / d, d, kept))
 }
@@ -98,10 +101,11 @@ pub fn passages(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<Passage>, Error
     for k in 0..layers {
         let layer = flow.part(k..k + 1)?;
         let next = layer.normalize(&h)?.0;
+        let kappa = condition(flow, k);
         let down = jacobians(&layer, &next, Direction::Generate, Route::Push)?;
         let up = jacobians(&layer, &h, Direction::Normalize, Route::Push)?;
         for i in 0..n {
-            let Rounding { latent, data, log_det: own } = rounding(flow, k, h.row(i), next.row(i));
+            let Rounding { latent, data, log_det: own } = rounding(flow, k, kappa, h.row(i), next.row(i));
             add(&mut bound[i], &back[i], &data);
             back[i] = back[i].mul(&down.matrix(i));
             add(&mut bound[i], &back[i], &latent);
@@ -143,6 +147,7 @@ pub fn log_density_error(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<f64>, 
     let mut h = x.clone();
     for k in 0..layers {
         let next = flow.part(k..k + 1)?.normalize(&h)?.0;
+        let kappa = condition(flow, k);
         // ∂ log p/∂h_{k+1}, through the layers behind.
         let program = Program::try_record(|r| {
             let params = flow.declare(r);
@@ -153,7 +158,7 @@ pub fn log_density_error(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<f64>, 
         })?;
         let gradient = program.run(n, &[next.data()], &flow.slices())?.pop().unwrap_or_default();
         for i in 0..n {
-            let own = rounding(flow, k, h.row(i), next.row(i));
+            let own = rounding(flow, k, kappa, h.row(i), next.row(i));
             let carried: f64 =
                 gradient[i * d..(i + 1) * d].iter().zip(&own.latent).map(|(g, w)| g.abs() * w).sum();
             out[i] += f64::EPSILON * (carried + own.log_det);

@@ -17,6 +17,8 @@ pub struct S6;
 const SAFETY: f64 = 2.0;
 /// Where the bound exceeds this share of the row, the precision resolves nothing: saturated.
 const RESOLVED: f64 = 1e-2;
+/// The like for log-determinants, in nats.
+const RESOLVED_NATS: f64 = 0.1;
 
 /// What was measured on some rows in one precision.
 #[derive(Clone, Debug)]
@@ -87,12 +89,13 @@ impl RoundTrip {
         let larger = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
         for (i, p) in self.passages.iter().enumerate() {
             let bound = SAFETY * self.eps * p.round_trip;
-            if bound <= RESOLVED * (1.0 + self.norm[i]) {
+            // A row whose square overflows has no norm to compare with.
+            if self.norm[i].is_finite() && bound <= RESOLVED * (1.0 + self.norm[i]) {
                 trip = larger(trip, self.error[i] / bound.max(f64::MIN_POSITIVE));
                 trips += 1;
             }
             let bound = SAFETY * self.eps * p.log_det;
-            if bound <= RESOLVED * self.norm.len().max(1) as f64 && bound <= 1.0 {
+            if bound <= RESOLVED_NATS {
                 let [a, b, c] = self.log_det[i];
                 det = larger(det, larger((a - b).abs(), (a - c).abs()) / bound);
                 dets += 1;
@@ -113,7 +116,7 @@ impl S6 {
             resolved += trips + dets;
             skipped += m.out_of_range + m.passages.len() - trips;
             for (what, ratio) in [("round trip", trip), ("log-det", det)] {
-                if !(ratio <= worst.0) && !worst.0.is_nan() {
+                if !worst.0.is_nan() && (ratio.is_nan() || ratio > worst.0) {
                     worst = (ratio, format!("{what}, {name}"));
                 }
             }

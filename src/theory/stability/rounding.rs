@@ -24,8 +24,19 @@ pub(super) struct Rounding {
     pub log_det: f64,
 }
 
-/// Rounding of layer `k` of a flow that takes the row `x` to `z`. Cost `O(D²)`, `O(D³)` for affine layers.
-pub(super) fn rounding(flow: &Flow<f64>, k: usize, x: &[f64], z: &[f64]) -> Rounding {
+/// What is the same for all rows: `κ(W)` of a full affine layer, 1 for others. Cost `O(D³)`.
+pub(super) fn condition(flow: &Flow<f64>, k: usize) -> f64 {
+    match &flow.layers()[k] {
+        Layer::Affine(a) if a.form == Form::Full => {
+            let w = &flow.parameters()[flow.parameters_of(k).start];
+            condition_number(&Matrix::new(w.rows, w.cols, w.data.clone())).unwrap_or(f64::INFINITY)
+        }
+        _ => 1.0,
+    }
+}
+
+/// Rounding of layer `k` of a flow that takes the row `x` to `z`, with its [`condition`]. Cost `O(D²)`.
+pub(super) fn rounding(flow: &Flow<f64>, k: usize, kappa: f64, x: &[f64], z: &[f64]) -> Rounding {
     let p = |i: usize| flow.parameters()[flow.parameters_of(k).start + i].data.as_slice();
     let columns = |f: &dyn Fn(usize) -> (f64, f64, f64)| {
         let mut out = Rounding { latent: Vec::new(), data: Vec::new(), log_det: x.len() as f64 };
@@ -38,7 +49,7 @@ pub(super) fn rounding(flow: &Flow<f64>, k: usize, x: &[f64], z: &[f64]) -> Roun
         out
     };
     match &flow.layers()[k] {
-        Layer::Affine(a) => affine(a.form, p(0), p(1), x),
+        Layer::Affine(a) => affine(a.form, kappa, p(0), p(1), x),
         Layer::Permutation(_) => columns(&|_| (0.0, 0.0, 0.0)),
         Layer::Standardize(_) => columns(&|j| {
             let (m, s) = (p(0)[j], p(1)[j]);
@@ -83,7 +94,7 @@ pub(super) fn rounding(flow: &Flow<f64>, k: usize, x: &[f64], z: &[f64]) -> Roun
 
 /// `Wx + b` componentwise; its generate solves `(W + δW) x = z - b` with `|δW| <= 3 c_D ‖W‖_F` (LU with partial
 /// pivoting, growth as in practice), or componentwise where `W` is triangular.
-fn affine(form: Form, w: &[f64], b: &[f64], x: &[f64]) -> Rounding {
+fn affine(form: Form, kappa: f64, w: &[f64], b: &[f64], x: &[f64]) -> Rounding {
     let d = x.len();
     let lower = form == Form::LowerTriangular;
     let w = Matrix::from_fn(d, d, |i, j| if lower && j > i { 0.0 } else { w[i * d + j] });
@@ -96,7 +107,6 @@ fn affine(form: Form, w: &[f64], b: &[f64], x: &[f64]) -> Rounding {
         (0..d).map(|i| F * w[(i, i)].abs().ln().abs() + 1.0).sum::<f64>()
     } else {
         // δ log|det W| = tr W⁻¹δW
-        let kappa = condition_number(&w).unwrap_or(f64::INFINITY);
         let terms = w.max_abs().ln().abs() + kappa.ln();
         3.0 * c * (d as f64).sqrt() * kappa + F * d as f64 * terms
     };

@@ -4,8 +4,9 @@ use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::theory::tolerance::gamma;
 use crate::theory::{Claim, Context, Outcome};
-use crate::train::polish::{loss_gradient, output_affine, relative_gradient, trained, weights};
+use crate::train::polish::{loss_gradient, output_affine, relative_gradient, weights};
 use eigenflow_linalg::Matrix;
+use eigenflow_linalg::lu::inverse;
 use eigenflow_linalg::product::{Accum, matmul};
 use eigenflow_linalg::svd::{condition_number, norm2};
 
@@ -23,8 +24,8 @@ const ROWS: usize = 2000;
 /// Jacobians held at a time.
 const CHUNK: usize = 256;
 /// Multiply-adds that S2b may spend on the Jacobians of the whole training set.
-const WORK: f64 = 2e10;
-/// `‖G_W‖‖W‖ + ‖G_b‖‖b‖` below which the output layer counts as stationary.
+const WORK: f64 = 1e11;
+/// Relative gradient below which the output layer counts as stationary.
 const STATIONARY: f64 = 1e-4;
 
 /// Both sides of the identity on some rows.
@@ -38,9 +39,9 @@ pub struct Moments {
     pub mean: Vec<f64>,
     /// Rounding of either side, in the spectral norm.
     pub rounding: f64,
-    /// `‖G_W‖‖W‖ + ‖G_b‖‖b‖ + ‖G_b‖`: what the gradient allows the right side and `E f` to be.
+    /// `‖G_W Wᵀ + G_b bᵀ‖₂ + ‖G_b‖`: the relative gradient of the output layer, by the tape.
     pub stationary: f64,
-    /// Norm of the gradient in all trained parameters.
+    /// Norm of the gradient of the output layer.
     pub gradient: f64,
     /// Rows.
     pub rows: usize,
@@ -61,15 +62,9 @@ impl Moments {
         let core = flow.part(flow.core())?;
         let at = last - flow.core().start;
         let (n, d) = rows.shape();
-        let wanted = trained(&core);
-        let own = core.parameters_of(at);
-        let gradient = loss_gradient(&core, rows, alpha, &wanted)?;
-        let of_layer: Vec<Matrix<f64>> = own
-            .clone()
-            .filter_map(|k| wanted.iter().position(|&w| w == k))
-            .map(|i| gradient.gradients[i].clone())
-            .collect();
-        let tape = relative_gradient(&core, at, &of_layer);
+        let own: Vec<usize> = core.parameters_of(at).collect();
+        let gradient = loss_gradient(&core, rows, alpha, &own)?;
+        let tape = relative_gradient(&core, at, &gradient.gradients);
         let (w, b) = weights(&core, at);
 
         let f = core.normalize(rows)?.0;
@@ -77,7 +72,8 @@ impl Moments {
         let scale = (n.max(1) as f64).recip();
         let mut direct = Matrix::zeros(d, d);
         matmul(direct.view_mut(), Accum::Replace, scale, f.view().transpose(), f.view())?;
-        // E‖J_h‖²_F, the Jacobian before the layer.
+        // E‖J_h‖²_F, the Jacobian before the layer: W⁻¹J.
+        let inverse = inverse(&w)?;
         let mut before = if at == 0 { d as f64 } else { 0.0 };
         if alpha > 0.0 {
             for start in (0..n).step_by(CHUNK) {
@@ -89,8 +85,9 @@ impl Moments {
                     matmul(direct.view_mut(), Accum::Add, factor, j.view(i), j.view(i).transpose())?;
                 }
                 if at > 0 {
-                    let j = jacobians(&core.part(0..at)?, &some, Direction::Normalize, Route::Push)?;
-                    before += scale * j.data().iter().map(|v| v * v).sum::<f64>();
+                    for i in 0..count {
+                        before += scale * inverse.mul(&j.matrix(i)).norm().powi(2);
+                    }
                 }
             }
         }
@@ -107,14 +104,14 @@ impl Moments {
         let latent = f.norm() * scale.sqrt();
         let moments = 4.0 * gamma(n + 2 * d) * latent.max(1.0) * (work * scale).sqrt();
         let penalty = 4.0 * alpha * gamma(n + 4 * d) * w.norm().powi(2) * before;
-        let inverse = gamma(4 * d) * (d as f64).sqrt() * condition_number(&w)?;
-        let (gw, gb) = (of_layer[0].norm(), of_layer[1].norm());
+        let of_inverse = gamma(4 * d) * (d as f64).sqrt() * condition_number(&w)?;
+        let stationary = norm2(&tape)? + gradient.gradients[1].norm();
         Ok(Self {
             direct,
             tape,
             mean,
-            rounding: moments + penalty + inverse,
-            stationary: gw * w.norm() + gb * (1.0 + b.norm()),
+            rounding: moments + penalty + of_inverse,
+            stationary,
             gradient: gradient.norm(),
             rows: n,
         })
@@ -193,7 +190,7 @@ fn check(id: &str, cx: &Context<'_>, any: bool, judge: fn(&Moments) -> Outcome) 
     let run = || {
         let Some(x) = rows(cx, any)? else { return Ok(Outcome::undecided(id, "requires data")) };
         let d = cx.flow.dim() as f64;
-        let cost = x.rows() as f64 * d.powi(3) * cx.flow.core().len() as f64;
+        let cost = x.rows() as f64 * d * (cx.flow.trained() as f64 + d * cx.flow.core().len() as f64);
         if !any && cx.alpha > 0.0 && cost > WORK {
             let reason = "requires Jacobians of the whole training set, which are too many";
             return Ok(Outcome::undecided(id, reason));
