@@ -2,5 +2,6 @@
 //! derived from theory, and a verdict.
 
 pub mod claim;
+pub mod local;
 
 pub use claim::{Claim, Context, Outcome, Verdict};
