@@ -2,6 +2,7 @@
 //! Jacobians, and check on the spot that the theory holds for that model.
 
 pub mod cli;
+pub mod components;
 pub mod data;
 pub mod flow;
 pub mod jacobian;
@@ -9,3 +10,8 @@ pub mod random;
 pub mod report;
 pub mod theory;
 pub mod train;
+
+/// The example of the README, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,8 @@
 
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
-    Affine, Asinh, BatchNorm, Coupling, Logit, Permutation, Prelu, Sinh, SoftTail, Standardize,
+    Affine, Asinh, Banana, BatchNorm, Coupling, Logit, Permutation, Prelu, Sinh, SinhArcsinh, SoftTail,
+    Standardize,
 };
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
@@ -85,12 +86,14 @@ macro_rules! registry {
 registry! {
     "affine" => Affine,
     "asinh" => Asinh,
+    "banana" => Banana,
     "batch-norm" => BatchNorm,
     "coupling" => Coupling,
     "logit" => Logit,
     "permutation" => Permutation,
     "prelu" => Prelu,
     "sinh" => Sinh,
+    "sinh-arcsinh" => SinhArcsinh,
     "soft-tail" => SoftTail,
     "standardize" => Standardize,
 }

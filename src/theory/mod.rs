@@ -3,6 +3,7 @@
 
 pub mod claim;
 pub mod linear;
+pub mod local;
 pub mod registry;
 pub mod stability;
 pub mod tolerance;

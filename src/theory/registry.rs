@@ -1,6 +1,6 @@
 //! Every claim, listed once.
 
-use super::{Claim, Context, Outcome, linear, stability};
+use super::{Claim, Context, Outcome, linear, local, stability};
 
 /// All claims, in the order in which they are reported.
 pub fn claims() -> Vec<Box<dyn Claim>> {
@@ -11,10 +11,14 @@ pub fn claims() -> Vec<Box<dyn Claim>> {
         Box::new(linear::L5),
         Box::new(linear::L6),
         Box::new(linear::L8),
+        Box::new(local::LocalCovarianceOrder),
+        Box::new(local::LocalSpectrum),
+        Box::new(local::AnalyticFlows),
         Box::new(stability::S1),
         Box::new(stability::S2a),
         Box::new(stability::S2b),
         Box::new(stability::S6),
+        Box::new(local::Unwhitened),
     ]
 }
 

@@ -1,0 +1,178 @@
+//! G2: the spectrum of a small latent neighbourhood's covariance.
+
+use super::order::Order;
+use super::point::{Point, latents, random_directions};
+use super::series::difference;
+use super::spread::{FALSE_ALARMS, FULL, combine, plan};
+use crate::flow::{Error, Smoothness};
+use crate::jacobian::local_covariance;
+use crate::theory::{Claim, Context, Outcome, Verdict};
+use eigenflow_linalg::Matrix;
+use eigenflow_linalg::bounds::{davis_kahan, weyl};
+use eigenflow_linalg::eigen::eigh;
+
+/// Gaps must exceed `ε²‖K‖` by this factor.
+const GAP: f64 = 10.0;
+/// The Richardson estimate of the remainder is to leading order: this factor stands for the rest.
+const LEADING: f64 = 2.0;
+
+/// G2: `eig_i S(ε) = s_i⁻² + ε² v_iᵀ K v_i + O(ε⁴)`, with Weyl's and Davis and Kahan's bounds.
+pub struct LocalSpectrum;
+
+/// The predicted spectrum at a point: eigenvalues of `J_g J_gᵀ`, ascending, and their axes.
+#[derive(Clone, Debug)]
+pub struct Eigenpairs {
+    /// `s_i⁻²`, ascending.
+    pub values: Vec<f64>,
+    /// Axes, one a column, `[D, D]`.
+    pub axes: Matrix<f64>,
+    /// Bound of rounding in the values and, over the gap, in the axes.
+    pub rounding: f64,
+}
+
+impl Eigenpairs {
+    /// How far value `i` is from the others.
+    fn gap(&self, i: usize) -> f64 {
+        let others = self.values.iter().enumerate().filter(|(j, _)| *j != i);
+        others.fold(f64::INFINITY, |gap, (_, x)| gap.min((x - self.values[i]).abs()))
+    }
+
+    /// Compares them with the measured series of a point, for a second-order term `k`, `[D, D]`.
+    ///
+    /// # Errors
+    /// Those of the symmetric eigensolver.
+    pub fn verdict(&self, at: &Point, k: &Matrix<f64>, p: f64) -> Result<(Verdict, Order), Error> {
+        let (d, series) = (self.values.len(), &at.series);
+        let size = weyl(k)?;
+        let unit = at.scale.iter().fold(0.0_f64, |m, x| m.max(*x)).powi(2);
+        let floor: Vec<f64> = series.floor.iter().map(|f| f * unit + self.rounding).collect();
+        // The values followed are the same at all radii: those that stand apart at a moderate one.
+        let apart = |eps: f64| -> Vec<usize> {
+            (0..d).filter(|&i| self.gap(i) > GAP * (eps * eps * size).max(floor_at(&floor))).collect()
+        };
+        let followed = [4, 8, 12, 16].iter().map(|h| apart((-0.5 * f64::from(*h)).exp2()));
+        let Some(followed) = followed.into_iter().find(|set| !set.is_empty()) else {
+            let why = "requires a gap above 10ε²‖K‖ between eigenvalues";
+            return Ok((Verdict::Undecided(why.to_owned()), Order::Unclear(why)));
+        };
+        let shift: Vec<f64> = (0..d)
+            .map(|i| {
+                let v = Matrix::new(d, 1, self.axes.col(i));
+                v.transpose().mul(&k.mul(&v)).data()[0]
+            })
+            .collect();
+        let spectra = series
+            .s
+            .iter()
+            .map(|s| eigh(&Matrix::from_fn(d, d, |i, j| s[(i, j)] * at.scale[i] * at.scale[j])))
+            .collect::<Result<Vec<_>, _>>()?;
+        let usable: Vec<bool> = (0..series.eps.len())
+            .map(|r| {
+                let least = followed.iter().fold(f64::INFINITY, |g, &i| g.min(self.gap(i)));
+                series.usable[r] && least > GAP * (series.eps[r].powi(2) * size).max(floor[r])
+            })
+            .collect();
+        let error: Vec<f64> = spectra
+            .iter()
+            .zip(&series.eps)
+            .map(|(e, eps)| {
+                let off = |i: &usize| e.values[*i] - self.values[*i] - eps * eps * shift[*i];
+                followed.iter().map(|i| off(i).powi(2)).sum::<f64>().sqrt()
+            })
+            .collect();
+        let order = Order::fit(&series.eps, &error, &floor, &usable, p);
+        let mut within = true;
+        for r in (0..series.eps.len().saturating_sub(2)).filter(|&r| usable[r]) {
+            let eps = series.eps[r];
+            // Second divided difference in ε²: the coefficient of ε⁴.
+            let slope = |a: usize| {
+                let over = series.eps[a].powi(2) - series.eps[a + 1].powi(2);
+                difference(&series.s[a], &series.s[a + 1]).map(|x| x / over)
+            };
+            let over = eps.powi(2) - series.eps[r + 2].powi(2);
+            let fourth = difference(&slope(r), &slope(r + 1)).norm() / over * unit;
+            let own_floor = (2.0 * (floor[r] + floor[r + 1]) + 4.0 * (floor[r + 1] + floor[r + 2])) / 0.75;
+            let bound = eps * eps * size + LEADING * eps.powi(4) * fourth + own_floor + floor[r];
+            let e = &spectra[r];
+            within &= (0..d).all(|i| (e.values[i] - self.values[i]).abs() <= bound);
+            for &i in &followed {
+                let allowed = davis_kahan(&self.values, &e.values, i..i + 1, bound)?;
+                within &= sine(&self.axes.col(i), &e.vectors.col(i)) <= allowed;
+            }
+        }
+        let verdict = match &order {
+            _ if !within || order.below(4.0) => Verdict::Fails,
+            Order::Unclear(why) => Verdict::Undecided((*why).to_owned()),
+            _ => Verdict::Holds,
+        };
+        Ok((verdict, order))
+    }
+}
+
+/// The least floor of a series: rounding at its best radius.
+fn floor_at(floor: &[f64]) -> f64 {
+    floor.iter().fold(f64::INFINITY, |m, x| m.min(*x))
+}
+
+/// Sine of the angle between two unit vectors, without cancellation.
+fn sine(a: &[f64], b: &[f64]) -> f64 {
+    let dot: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+    a.iter().zip(b).map(|(a, b)| (a - dot * b).powi(2)).sum::<f64>().sqrt()
+}
+
+impl LocalSpectrum {
+    fn decide(cx: &Context<'_>) -> Result<Outcome, Error> {
+        let d = cx.flow.dim();
+        if d > FULL {
+            return Ok(Outcome::undecided("G2", format!("requires at most {FULL} columns")));
+        }
+        if cx.flow.smoothness() != Smoothness::Smooth {
+            return Ok(Outcome::undecided("G2", "requires a smooth flow"));
+        }
+        let y = latents(cx, if cx.quick { 2 } else { 4 })?;
+        let (cubature, m) = plan(cx.flow);
+        let directions = random_directions(m, d, cx.seed)?;
+        let p = FALSE_ALARMS / y.rows() as f64;
+        let (mut verdicts, mut lowest) = (Vec::new(), f64::NAN);
+        for row in 0..y.rows() {
+            let at = Point::measure(cx.flow, y.row(row), &directions, cubature)?;
+            let x = cx.flow.generate(&Matrix::new(1, d, y.row(row).to_vec()))?;
+            let local = local_covariance(cx.flow, &x, d)?;
+            let values: Vec<f64> = (0..d).rev().map(|k| local.scales[(0, k)].powi(2)).collect();
+            let axes = Matrix::from_fn(d, d, |i, k| local.axes.get(0)[i * d + d - 1 - k]);
+            // They come from J at the rounded g(y): relative errors up to κ roundings a layer.
+            let roundings = (16 * d * cx.flow.layers().len()) as f64 * f64::EPSILON;
+            let rounding = roundings * local.condition[0] * values[d - 1];
+            let pairs = Eigenpairs { values, axes, rounding };
+            let (verdict, order) = pairs.verdict(&at, &at.k, p)?;
+            if let Order::Fitted { slope, .. } = order {
+                lowest = lowest.min(slope);
+            }
+            verdicts.push(verdict);
+        }
+        let decided = verdicts.iter().filter(|v| **v == Verdict::Holds).count();
+        let mut outcome = Outcome::undecided("G2", "")
+            .predicted("order 4 of the eigenvalues' remainder; Weyl and Davis-Kahan")
+            .measured(format!("lowest slope {lowest:.3}; {decided} of {} points decided", y.rows()))
+            .tolerance("t quantile of the slope; ε²‖K‖ plus the Richardson estimate of the remainder")
+            .figure("slope", lowest)
+            .figure("points", y.rows() as f64)
+            .figure("points_decided", decided as f64);
+        outcome.verdict = combine(&verdicts);
+        Ok(outcome)
+    }
+}
+
+impl Claim for LocalSpectrum {
+    fn id(&self) -> &'static str {
+        "G2"
+    }
+
+    fn statement(&self) -> &'static str {
+        "eig_i S(ε) = s_i⁻² + ε² v_iᵀ K v_i + O(ε⁴), within the bounds of Weyl and of Davis and Kahan"
+    }
+
+    fn check(&self, cx: &Context<'_>) -> Outcome {
+        Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("G2", error.to_string()))
+    }
+}

@@ -1,0 +1,188 @@
+//! G1: the covariance of a small latent neighbourhood, to second order.
+
+use super::kinks::{Limit, limit};
+use super::order::Order;
+use super::point::{Point, latents, random_directions};
+use super::rule::Neighbourhood;
+use super::series::{Cubature, Series, difference};
+use crate::flow::{Error, Flow, Smoothness};
+use crate::theory::{Claim, Context, Outcome, Verdict};
+use eigenflow_linalg::Matrix;
+
+/// False-alarm rate of the claim.
+pub(super) const FALSE_ALARMS: f64 = 1e-5;
+/// Up to this many columns all derivatives are taken; beyond, along random directions.
+pub(super) const FULL: usize = 10;
+/// `ε²‖K‖` must exceed the remainder by this factor for its order to be read.
+const DOMINANT: f64 = 10.0;
+
+/// G1: `Cov(g(y+εξ))/ε² = J_g J_gᵀ + ε² K + O(ε⁴)`.
+pub struct LocalCovarianceOrder;
+
+/// Orders of three errors of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Orders {
+    /// `‖S(ε) - J_g J_gᵀ‖`: order 2 where `ε²K` dominates.
+    pub leading: Order,
+    /// `‖S(ε) - J_g J_gᵀ - ε²K‖`: order at least 4.
+    pub remainder: Order,
+    /// `‖(4 S(ε/2) - S(ε))/3 - J_g J_gᵀ‖`: order at least 4.
+    pub richardson: Order,
+}
+
+impl Orders {
+    /// Reads the orders off a series in units of `scale`, for a Jacobian `[n, m]` and a second-order term
+    /// `[n, n]` in data units. `p` is the false-alarm rate of each.
+    pub fn read(series: &Series, scale: &[f64], jacobian: &Matrix<f64>, k: &Matrix<f64>, p: f64) -> Self {
+        let j = Matrix::from_fn(jacobian.rows(), jacobian.cols(), |i, c| jacobian[(i, c)] / scale[i]);
+        let k = Matrix::from_fn(k.rows(), k.cols(), |i, c| k[(i, c)] / scale[i] / scale[c]);
+        let limit = j.mul(&j.transpose());
+        let (eps, floor) = (&series.eps, &series.floor);
+        let off: Vec<Matrix<f64>> = series.s.iter().map(|s| difference(s, &limit)).collect();
+        let leading: Vec<f64> = off.iter().map(Matrix::norm).collect();
+        let remainder: Vec<f64> =
+            off.iter().zip(eps).map(|(off, eps)| difference(off, &k.map(|k| eps * eps * k)).norm()).collect();
+        // Where the remainder is not small against ε²K, the slope of the sum is neither 2 nor 4.
+        let dominant: Vec<bool> = (0..eps.len())
+            .map(|i| series.usable[i] && DOMINANT * remainder[i] <= eps[i] * eps[i] * k.norm())
+            .collect();
+        // ε and ε/2 are two radii apart.
+        let pairs: Vec<usize> = (0..eps.len().saturating_sub(2)).collect();
+        let richardson: Vec<f64> = pairs
+            .iter()
+            .map(|&i| {
+                let both = |a: usize, b: usize| (4.0 * off[i + 2][(a, b)] - off[i][(a, b)]) / 3.0;
+                Matrix::from_fn(k.rows(), k.cols(), both).norm()
+            })
+            .collect();
+        let pair_floor: Vec<f64> = pairs.iter().map(|&i| (4.0 * floor[i + 2] + floor[i]) / 3.0).collect();
+        let pair_eps = &eps[..pairs.len()];
+        Self {
+            leading: Order::fit(eps, &leading, floor, &dominant, p),
+            remainder: Order::fit(eps, &remainder, floor, &series.usable, p),
+            richardson: Order::fit(pair_eps, &richardson, &pair_floor, &series.usable[..pairs.len()], p),
+        }
+    }
+
+    /// Fails if an order is excluded; holds if the remainder is seen to be of order 4 or within rounding.
+    pub fn verdict(&self) -> Verdict {
+        if self.leading.other_than(2.0) || self.remainder.below(4.0) || self.richardson.below(4.0) {
+            return Verdict::Fails;
+        }
+        match (&self.remainder, &self.richardson) {
+            (Order::Unclear(why), _) | (_, Order::Unclear(why)) => Verdict::Undecided((*why).to_owned()),
+            _ => Verdict::Holds,
+        }
+    }
+}
+
+/// How the neighbourhoods of a flow are integrated, and along how many directions.
+pub(super) fn plan(flow: &Flow<f64>) -> (Cubature, usize) {
+    let kind = if flow.has_finite_moments() { Neighbourhood::Normal } else { Neighbourhood::Ball };
+    match flow.dim() {
+        d @ 1..=3 => (Cubature::Product(kind), d),
+        d if d <= FULL => (Cubature::FifthDegree, d),
+        _ => (Cubature::Product(kind), 2),
+    }
+}
+
+/// All points pass, one fails, or none says anything.
+pub(super) fn combine(verdicts: &[Verdict]) -> Verdict {
+    if verdicts.contains(&Verdict::Fails) {
+        return Verdict::Fails;
+    }
+    if verdicts.contains(&Verdict::Holds) {
+        return Verdict::Holds;
+    }
+    verdicts.first().cloned().unwrap_or_else(|| Verdict::Undecided("no point to check it at".to_owned()))
+}
+
+impl LocalCovarianceOrder {
+    fn smooth(cx: &Context<'_>, y: &Matrix<f64>) -> Result<Outcome, Error> {
+        let (cubature, m) = plan(cx.flow);
+        let p = FALSE_ALARMS / (3 * y.rows()) as f64;
+        let (mut verdicts, mut slopes) = (Vec::new(), [f64::NAN; 3]);
+        for row in 0..y.rows() {
+            let directions = random_directions(m, cx.flow.dim(), cx.seed.wrapping_add(row as u64))?;
+            let at = Point::measure(cx.flow, y.row(row), &directions, cubature)?;
+            let orders = Orders::read(&at.series, &at.scale, &at.jacobian, &at.k, p);
+            for (to, order) in slopes.iter_mut().zip([&orders.leading, &orders.remainder, &orders.richardson])
+            {
+                if let Order::Fitted { slope, .. } = order {
+                    // Reported: the lowest over the points (NaN where none was fitted).
+                    *to = to.min(*slope);
+                }
+            }
+            verdicts.push(orders.verdict());
+        }
+        let how = match cubature {
+            Cubature::Product(Neighbourhood::Normal) => "normal neighbourhoods",
+            Cubature::Product(Neighbourhood::Ball) => "uniform balls",
+            Cubature::FifthDegree => "neighbourhoods with the normal moments up to the fifth",
+        };
+        let decided = verdicts.iter().filter(|v| **v == Verdict::Holds).count();
+        let mut outcome = Outcome::undecided("G1", "")
+            .predicted("orders 2, 4 and 4 (Richardson)")
+            .measured(format!(
+                "lowest slopes {:.3}, {:.3}, {:.3} over {} of {} points, {how}, {m} directions",
+                slopes[0],
+                slopes[1],
+                slopes[2],
+                decided,
+                y.rows()
+            ))
+            .tolerance("t quantile of the fitted slopes, above rounding and cubature")
+            .figure("slope_leading", slopes[0])
+            .figure("slope_remainder", slopes[1])
+            .figure("slope_richardson", slopes[2])
+            .figure("directions", m as f64)
+            .figure("points", y.rows() as f64)
+            .figure("points_decided", decided as f64);
+        outcome.verdict = combine(&verdicts);
+        Ok(outcome)
+    }
+
+    fn piecewise(cx: &Context<'_>, y: &Matrix<f64>) -> Result<Outcome, Error> {
+        let m = cx.flow.dim().min(2);
+        let (mut verdicts, mut worst) = (Vec::new(), (0.0, 0.0));
+        for row in 0..y.rows() {
+            let directions = random_directions(m, cx.flow.dim(), cx.seed.wrapping_add(row as u64))?;
+            let jacobian = super::point::jacobian(cx.flow, y.row(row))?.mul(&directions.transpose());
+            let kind = if cx.flow.has_finite_moments() { Neighbourhood::Normal } else { Neighbourhood::Ball };
+            let found = limit(cx.flow, y.row(row), &directions, &jacobian, kind)?;
+            if let Limit::Measured { error, tolerance } = found
+                && !(error / tolerance <= worst.0 / worst.1)
+            {
+                worst = (error, tolerance);
+            }
+            verdicts.push(found.verdict());
+        }
+        let mut outcome = Outcome::undecided("G1", "")
+            .predicted("S(ε) → J_g J_gᵀ away from kinks")
+            .measured(format!("‖S - J_g J_gᵀ‖ = {:.2e} ‖J_g J_gᵀ‖", worst.0))
+            .tolerance(format!("{:.2e}: variation of J_g over the neighbourhood, and rounding", worst.1))
+            .figure("error", worst.0)
+            .figure("tolerance", worst.1)
+            .figure("points", y.rows() as f64);
+        outcome.verdict = combine(&verdicts);
+        Ok(outcome)
+    }
+}
+
+impl Claim for LocalCovarianceOrder {
+    fn id(&self) -> &'static str {
+        "G1"
+    }
+
+    fn statement(&self) -> &'static str {
+        "Cov(g(y+εξ))/ε² = J_g J_gᵀ + ε² K + O(ε⁴) with the exact K of the map"
+    }
+
+    fn check(&self, cx: &Context<'_>) -> Outcome {
+        let result = latents(cx, if cx.quick { 2 } else { 4 }).and_then(|y| match cx.flow.smoothness() {
+            Smoothness::Smooth => Self::smooth(cx, &y),
+            Smoothness::Piecewise => Self::piecewise(cx, &y),
+        });
+        result.unwrap_or_else(|error| Outcome::undecided("G1", error.to_string()))
+    }
+}
