@@ -152,12 +152,17 @@ where
 
 /// Records the transposed Jacobians of `y` with respect to `x` by one push:
 /// `[rows, D, M]`, entry `[n, j, i] = dy_i / dx_j`.
+///
+/// # Errors
+/// If `y` is not a value of each row, or depends on `x` through a sum over rows or an operation
+/// without a derivative.
 pub fn push_jacobian<'t, T: Real>(
     r: &'t Recorder<T>,
     y: Var<'t, T>,
     x: Var<'t, T>,
 ) -> Result<Var<'t, T>, Error> {
     let seeds = x.cols();
+    rowwise(y.shape())?;
     let t = r.push(&[y], &[(x, Tangent::identity(seeds))])?.swap_remove(0);
     let zero = || r.full(y.shape().with_tangents(seeds), T::ZERO);
     Ok(t.into_block(r, y.shape(), seeds).unwrap_or_else(zero))
@@ -165,16 +170,20 @@ pub fn push_jacobian<'t, T: Real>(
 
 /// Records the Jacobians of `y` with respect to `x` by one pull of all seeds:
 /// `[rows, M, D]`, entry `[n, i, j] = dy_i / dx_j`.
+///
+/// # Errors
+/// As [`push_jacobian`].
 pub fn pull_jacobian<'t, T: Real>(
     r: &'t Recorder<T>,
     y: Var<'t, T>,
     x: Var<'t, T>,
 ) -> Result<Var<'t, T>, Error> {
     let m = y.cols();
-    let seeds = r.full(Shape::batch(m), T::ONE);
-    let identity = Tangent::identity(m).scale(seeds).into_block(r, y.shape(), m);
-    let identity = identity.unwrap_or_else(|| r.full(Shape::block(m, m), T::ZERO));
-    Ok(r.vjp(&[(y, identity)], &[x])?[0])
+    let shape = rowwise(y.shape())?;
+    let identity = Tangent::identity(m).into_block(r, shape, m);
+    let identity = identity.unwrap_or_else(|| r.full(shape.with_tangents(m), T::ZERO));
+    let pulled = r.sweep(&[(y, identity)], &[x], true)?[0];
+    Ok(pulled.unwrap_or_else(|| r.full(x.shape().with_tangents(m), T::ZERO)))
 }
 
 /// Hessians of a function of rows with one column: entry `[n, i, j]`, forward over reverse.
@@ -223,6 +232,15 @@ fn column<T: Real>(y: Var<'_, T>) -> Result<Var<'_, T>, Error> {
         return Ok(y);
     }
     Err(Error::Shape { op: "hessian", shapes: vec![y.shape()], remedy: "the function must give one column" })
+}
+
+/// The shape of a function of rows, which has one line a row.
+fn rowwise(shape: Shape) -> Result<Shape, Error> {
+    if shape == Shape::batch(shape.cols()) {
+        return Ok(shape);
+    }
+    let remedy = "each row must have a value of its own; broadcast a shared one to the batch";
+    Err(Error::Shape { op: "jacobian", shapes: vec![shape], remedy })
 }
 
 fn rows_of(len: usize, cols: usize) -> usize {

@@ -12,7 +12,8 @@ impl<T: Real> Recorder<T> {
     /// seed of an input of `D` columns this pushes a whole Jacobian in one pass. The result's block
     /// holds the *transposed* Jacobian of each row: entry `[n, t, i]` is `dy_i / dx_t`.
     ///
-    /// A block of tangents can be pushed once; higher forward orders nest single tangents.
+    /// A block of tangents can be pushed once; higher forward orders nest single tangents. It
+    /// holds the Jacobian of each row by itself, so it cannot cross a sum over rows.
     ///
     /// # Errors
     /// If an operation on the way has no such derivative.
@@ -24,6 +25,14 @@ impl<T: Real> Recorder<T> {
         let mut tangents: Vec<Option<Tangent<'t, T>>> = vec![None; self.values_len()];
         let mut wide = false;
         for (x, dx) in seeds {
+            if !dx.fits(x.shape()) {
+                return Err(Error::Shape {
+                    op: "push",
+                    shapes: vec![x.shape()],
+                    remedy: "a tangent has the columns of its variable; blocks and diagonals belong to \
+                             batch variables, a shared one moves along one tangent of its own shape",
+                });
+            }
             wide |= dx.is_wider_than(x.shape());
             tangents[x.id() as usize] = Some(dx.clone());
         }
@@ -43,12 +52,17 @@ impl<T: Real> Recorder<T> {
             }
             let x: SmallVec<[Var<'t, T>; 4]> = node.inputs.iter().map(|&id| Var::new(self, id)).collect();
             let y: SmallVec<[Var<'t, T>; 2]> = node.outputs.clone().map(|id| Var::new(self, id)).collect();
+            let refuse = |reason| Error::NoDerivative { op: node.op.name(), kind: "forward", reason };
             if wide && x.iter().chain(&y).any(|v| v.shape().tangents() > 1) {
-                return Err(Error::NoDerivative {
-                    op: node.op.name(),
-                    kind: "forward",
-                    reason: "the value already carries a block of tangents; push one tangent at a time",
-                });
+                return Err(refuse(
+                    "the value already carries a block of tangents; push one tangent at a time",
+                ));
+            }
+            let moving = |k: usize| moves(k) && x[k].shape().is_batch();
+            if wide && !y[0].shape().is_batch() && (0..x.len()).any(moving) {
+                return Err(refuse(
+                    "the Jacobian of each row ends at a sum over rows; push one tangent at a time",
+                ));
             }
             let dx: SmallVec<[Tangent<'t, T>; 4]> = x
                 .iter()

@@ -15,6 +15,7 @@ mod recorder;
 mod reverse;
 mod run;
 mod shape;
+mod stage;
 mod tangent;
 mod var;
 

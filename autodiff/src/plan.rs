@@ -9,6 +9,8 @@
 use crate::recorder::{Source, Tape, ValueId};
 use crate::{Shape, Var};
 use smallvec::SmallVec;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// Bytes of workspace that a shard aims at: half of a common L2 cache.
 const SHARD_BYTES: usize = 512 * 1024;
@@ -53,7 +55,7 @@ pub(crate) struct Phase {
     /// Program outputs (by position) that are complete after a given batch step of this phase:
     /// `(step, output)`; step `None` copies an input.
     pub outputs: Vec<(Option<usize>, usize)>,
-    /// Carried buffers written in this phase: `(step, carried)`.
+    /// Carried buffers written in this phase: `(step, buffer, value)`.
     pub carried: Vec<(usize, usize, ValueId)>,
 }
 
@@ -75,11 +77,19 @@ pub(crate) struct Plan {
     pub shared: Vec<usize>,
     /// Numbers of each lane accumulator.
     pub accumulators: Vec<usize>,
+    /// Shapes that each live node reads and writes; empty for dead nodes.
+    pub shapes: Vec<NodeShapes>,
     pub outputs: Vec<ValueId>,
     pub shard_rows: usize,
     pub lanes: usize,
     /// Scratch numbers for one shard, and for shared operations.
     pub scratch: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NodeShapes {
+    pub inputs: SmallVec<[Shape; 4]>,
+    pub outputs: SmallVec<[Shape; 2]>,
 }
 
 struct Level {
@@ -115,7 +125,7 @@ impl Plan {
         let mut phases = vec![Phase::default(); count];
         let mut places = vec![Place::Dead; tape.values.len()];
         let mut lane_of = vec![None; tape.values.len()];
-        let (mut shared, mut accumulators, mut carried) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut shared, mut accumulators) = (Vec::new(), Vec::new());
         for (id, value) in tape.values.iter().enumerate() {
             match value.source {
                 Source::BatchInput(k) => places[id] = Place::BatchInput(k),
@@ -130,9 +140,9 @@ impl Plan {
             let Some(level) = level else { continue };
             let phase = &mut phases[level.phase];
             if level.batch {
-                phase.batch.push(index as u32)
+                phase.batch.push(index as u32);
             } else {
-                phase.shared.push(index as u32)
+                phase.shared.push(index as u32);
             }
             for id in tape.nodes[index].outputs.clone() {
                 if !shape(id).is_batch() {
@@ -155,10 +165,10 @@ impl Plan {
                 crosses[i as usize] |= shape(i).is_batch() && phase_of[i as usize] < level.phase;
             }
         }
-        let mut slots: Vec<usize> = Vec::new();
+        let mut slots = Slots { last_use: vec![usize::MAX; tape.values.len()], ..Slots::default() };
         let mut carried_of = vec![None; tape.values.len()];
-        for phase in &mut phases {
-            assign_slots(tape, phase, &crosses, &mut places, &mut slots, &mut carried);
+        for (number, phase) in phases.iter_mut().enumerate() {
+            slots.assign(tape, number, phase, &phase_of, &crosses, &mut places);
         }
         for &(_, buffer, id) in phases.iter().flat_map(|p| &p.carried) {
             carried_of[id as usize] = Some(buffer);
@@ -170,7 +180,7 @@ impl Plan {
             let (phase, step) = match tape.values[id as usize].source {
                 Source::Node { node, .. } => {
                     let phase = levels[node as usize].as_ref().map_or(0, |l| l.phase);
-                    (phase, phases[phase].batch.iter().position(|&n| n == node))
+                    (phase, phases[phase].batch.binary_search(&node).ok())
                 }
                 _ => (0, None),
             };
@@ -180,20 +190,26 @@ impl Plan {
             phase.outputs.sort_unstable();
         }
 
+        let Slots { sizes: slots, carried, .. } = slots;
         let row: usize = slots.iter().sum::<usize>() * size_of::<T>();
         let weights: usize = tape.shared_inputs.iter().map(|&id| shape(id).unit() * size_of::<T>()).sum();
         let shard_rows = shard_rows(row, weights);
-        let scratch = tape
+        let shapes: Vec<NodeShapes> = tape
             .nodes
             .iter()
             .zip(&live)
-            .filter(|(_, live)| **live)
-            .map(|(node, _)| {
-                let shapes: SmallVec<[Shape; 4]> = node.inputs.iter().map(|&i| shape(i)).collect();
-                node.op.scratch(&shapes, shard_rows)
+            .map(|(node, live)| {
+                if !live {
+                    return NodeShapes::default();
+                }
+                NodeShapes {
+                    inputs: node.inputs.iter().map(|&id| shape(id)).collect(),
+                    outputs: node.outputs.clone().map(shape).collect(),
+                }
             })
-            .max()
-            .unwrap_or(0);
+            .collect();
+        let needs = tape.nodes.iter().zip(&shapes).zip(&live).filter(|(_, live)| **live);
+        let scratch = needs.map(|((node, s), _)| node.op.scratch(&s.inputs, shard_rows)).max().unwrap_or(0);
         let lanes = if accumulators.is_empty() { FREE_LANES } else { LANES };
         Self {
             places,
@@ -205,6 +221,7 @@ impl Plan {
             carried,
             shared,
             accumulators,
+            shapes,
             outputs: outputs.to_vec(),
             shard_rows,
             lanes,
@@ -222,7 +239,9 @@ fn shard_rows(row_bytes: usize, weight_bytes: usize) -> usize {
 
 fn live_nodes<T>(tape: &Tape<T>, outputs: &[ValueId]) -> Vec<bool> {
     let mut used = vec![false; tape.values.len()];
-    outputs.iter().for_each(|&id| used[id as usize] = true);
+    for &id in outputs {
+        used[id as usize] = true;
+    }
     let mut live = vec![false; tape.nodes.len()];
     for (index, node) in tape.nodes.iter().enumerate().rev() {
         if node.outputs.clone().any(|id| used[id as usize]) {
@@ -233,72 +252,81 @@ fn live_nodes<T>(tape: &Tape<T>, outputs: &[ValueId]) -> Vec<bool> {
     live
 }
 
-/// Gives each batch value of a phase a slot; a slot whose value is dead is used again.
-fn assign_slots<T: eigenflow_linalg::Real>(
-    tape: &Tape<T>,
-    phase: &mut Phase,
-    crosses: &[bool],
-    places: &mut [Place],
-    slots: &mut Vec<usize>,
-    carried: &mut Vec<usize>,
-) {
-    let mut last_use = vec![usize::MAX; tape.values.len()];
-    for (step, &index) in phase.batch.iter().enumerate() {
-        for &i in &tape.nodes[index as usize].inputs {
-            last_use[i as usize] = step;
-        }
-    }
-    // Nothing in a slot outlives its phase.
-    let mut free: Vec<usize> = (0..slots.len()).collect();
-    for (step, &index) in phase.batch.iter().enumerate() {
-        let node = &tape.nodes[index as usize];
-        for id in node.outputs.clone() {
-            let shape = tape.values[id as usize].shape;
-            if !shape.is_batch() {
-                continue;
-            }
-            if crosses[id as usize] {
-                phase.carried.push((step, carried.len(), id));
-                carried.push(shape.unit());
-            }
-            let slot = take_slot(&mut free, slots, shape.unit());
-            places[id as usize] = Place::Slot(slot);
-        }
-        let mut dead: SmallVec<[ValueId; 8]> = node
-            .inputs
-            .iter()
-            .copied()
-            .chain(node.outputs.clone())
-            .filter(|&id| {
-                let last = last_use[id as usize];
-                last == step || (last == usize::MAX && node.outputs.contains(&id))
-            })
-            .collect();
-        dead.sort_unstable();
-        dead.dedup();
-        for id in dead {
-            if let Place::Slot(slot) = places[id as usize] {
-                free.push(slot);
-            }
-        }
-    }
+/// Slots of a workspace, and which of them are free.
+#[derive(Default)]
+struct Slots {
+    sizes: Vec<usize>,
+    /// By size; of equals the one freed last comes first, which is warm in the cache.
+    free: BTreeSet<(usize, Reverse<usize>, usize)>,
+    time: usize,
+    /// Last step of the phase that reads each value; `usize::MAX` outside of [`Slots::assign`].
+    last_use: Vec<usize>,
+    /// Numbers per row of each carried buffer.
+    carried: Vec<usize>,
 }
 
-/// The free slot that fits best: the smallest that is large enough, else the largest, grown.
-fn take_slot(free: &mut Vec<usize>, slots: &mut Vec<usize>, need: usize) -> usize {
-    let fits = free.iter().copied().enumerate().filter(|&(_, s)| slots[s] >= need);
-    // Of equals the one freed last, which is warm in the cache.
-    let best = fits.min_by_key(|&(k, s)| (slots[s], usize::MAX - k)).map(|(k, _)| k);
-    let largest = free.iter().copied().enumerate().max_by_key(|&(_, s)| slots[s]).map(|(k, _)| k);
-    match best.or(largest) {
-        Some(k) => {
-            let slot = free.remove(k);
-            slots[slot] = slots[slot].max(need);
-            slot
+impl Slots {
+    fn free(&mut self, slot: usize) {
+        self.time += 1;
+        self.free.insert((self.sizes[slot], Reverse(self.time), slot));
+    }
+
+    /// The free slot that fits best: the smallest that is large enough, else the largest, grown.
+    fn take(&mut self, need: usize) -> usize {
+        let fits = self.free.range((need, Reverse(usize::MAX), 0)..).next();
+        let Some(&best) = fits.or_else(|| self.free.last()) else {
+            self.sizes.push(need);
+            return self.sizes.len() - 1;
+        };
+        self.free.remove(&best);
+        let slot = best.2;
+        self.sizes[slot] = self.sizes[slot].max(need);
+        slot
+    }
+
+    /// Gives each batch value of a phase a slot; a slot whose value is dead is used again.
+    ///
+    /// All slots are free again at the end: nothing in a slot outlives its phase.
+    fn assign<T>(
+        &mut self,
+        tape: &Tape<T>,
+        number: usize,
+        phase: &mut Phase,
+        phase_of: &[usize],
+        crosses: &[bool],
+        places: &mut [Place],
+    ) {
+        let inputs = |index: u32| tape.nodes[index as usize].inputs.iter().map(|&id| id as usize);
+        for (step, &index) in phase.batch.iter().enumerate() {
+            inputs(index).for_each(|id| self.last_use[id] = step);
         }
-        None => {
-            slots.push(need);
-            slots.len() - 1
+        for (step, &index) in phase.batch.iter().enumerate() {
+            let outputs = tape.nodes[index as usize].outputs.clone();
+            for id in outputs.clone() {
+                let shape = tape.values[id as usize].shape;
+                if !shape.is_batch() {
+                    continue;
+                }
+                if crosses[id as usize] {
+                    phase.carried.push((step, self.carried.len(), id));
+                    self.carried.push(shape.unit());
+                }
+                places[id as usize] = Place::Slot(self.take(shape.unit()));
+            }
+            let unused = outputs.map(|id| id as usize).filter(|&id| self.last_use[id] == usize::MAX);
+            let mut dead: SmallVec<[usize; 8]> =
+                inputs(index).filter(|&id| self.last_use[id] == step).chain(unused).collect();
+            dead.sort_unstable();
+            dead.dedup();
+            for id in dead {
+                // A value of an earlier phase is read from where it was carried, not from its slot.
+                if let (Place::Slot(slot), true) = (places[id], phase_of[id] == number) {
+                    self.free(slot);
+                }
+            }
+        }
+        for &index in &phase.batch {
+            inputs(index).for_each(|id| self.last_use[id] = usize::MAX);
         }
     }
 }

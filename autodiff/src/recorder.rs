@@ -42,6 +42,8 @@ pub(crate) struct Tape<T> {
     pub batch_inputs: Vec<ValueId>,
     pub shared_inputs: Vec<ValueId>,
     known: HashMap<(Key, SmallVec<[ValueId; 4]>), u32>,
+    /// Constants of one number, by bits: merged, so that what is computed from them is too.
+    scalars: HashMap<u64, ValueId>,
 }
 
 impl<T> Default for Tape<T> {
@@ -52,6 +54,7 @@ impl<T> Default for Tape<T> {
             batch_inputs: Vec::new(),
             shared_inputs: Vec::new(),
             known: HashMap::new(),
+            scalars: HashMap::new(),
         }
     }
 }
@@ -79,8 +82,10 @@ impl<T: Real> Recorder<T> {
         Self { tape: RefCell::default() }
     }
 
+    /// The finished tape, without the tables of recording.
     pub(crate) fn into_tape(self) -> Tape<T> {
-        self.tape.into_inner()
+        let tape = self.tape.into_inner();
+        Tape { known: HashMap::new(), scalars: HashMap::new(), ..tape }
     }
 
     /// Declares the next batch input, of shape `[rows, cols]`.
@@ -123,7 +128,14 @@ impl<T: Real> Recorder<T> {
 
     /// A constant `1 x 1` matrix, which broadcasts against everything.
     pub fn scalar(&self, value: T) -> Var<'_, T> {
-        self.constant(1, 1, &[value])
+        let bits = value.f64().to_bits();
+        let known = self.tape.borrow().scalars.get(&bits).copied();
+        if let Some(id) = known {
+            return Var::new(self, id);
+        }
+        let constant = self.constant(1, 1, &[value]);
+        self.tape.borrow_mut().scalars.insert(bits, constant.id());
+        constant
     }
 
     /// A value of the given shape with every number equal to `value`.
@@ -142,26 +154,25 @@ impl<T: Real> Recorder<T> {
     ) -> Result<SmallVec<[Var<'t, T>; 2]>, Error> {
         debug_assert!(inputs.iter().all(|v| std::ptr::eq(v.recorder(), self)), "a variable of another tape");
         let shapes: SmallVec<[Shape; 4]> = inputs.iter().map(Var::shape).collect();
-        let ids: SmallVec<[ValueId; 4]> = inputs.iter().map(|v| v.id()).collect();
+        let ids: SmallVec<[ValueId; 4]> = inputs.iter().map(super::var::Var::id).collect();
         let key = op.key().map(|k| (k, ids.clone()));
         let mut tape = self.tape.borrow_mut();
         let known = key.as_ref().and_then(|k| tape.known.get(k).copied());
-        let node = match known {
-            Some(node) => node,
-            None => {
-                let out = op.shapes(&shapes)?;
-                let node = tape.nodes.len() as u32;
-                let first = tape.values.len() as ValueId;
-                for shape in out {
-                    tape.push(shape, Source::Node { node });
-                }
-                let outputs = first..tape.values.len() as ValueId;
-                tape.nodes.push(Node { op, inputs: ids, outputs });
-                if let Some(key) = key {
-                    tape.known.insert(key, node);
-                }
-                node
+        let node = if let Some(node) = known {
+            node
+        } else {
+            let out = op.shapes(&shapes)?;
+            let node = tape.nodes.len() as u32;
+            let first = tape.values.len() as ValueId;
+            for shape in out {
+                tape.push(shape, Source::Node { node });
             }
+            let outputs = first..tape.values.len() as ValueId;
+            tape.nodes.push(Node { op, inputs: ids, outputs });
+            if let Some(key) = key {
+                tape.known.insert(key, node);
+            }
+            node
         };
         Ok(tape.nodes[node as usize].outputs.clone().map(|id| Var::new(self, id)).collect())
     }

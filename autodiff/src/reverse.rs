@@ -1,7 +1,7 @@
 //! Reverse mode: records the cotangents of a tape.
 
 use crate::primitives::columns::accumulate;
-use crate::{Error, Recorder, Var};
+use crate::{Error, Recorder, Shape, Var};
 use eigenflow_linalg::Real;
 use smallvec::SmallVec;
 
@@ -10,8 +10,8 @@ impl<T: Real> Recorder<T> {
     ///
     /// Products of the transposed Jacobian. A cotangent of a batch value may carry a block of
     /// seeds (`[rows, seeds, cols]` for a value of one tangent): all seeds go in one sweep, and
-    /// the result for an input carries the block too. Shared values sum over rows, so they take
-    /// one seed at a time.
+    /// the result for an input carries the block too. A block holds the Jacobian of each row by
+    /// itself, so it cannot cross a sum over rows, and shared values take one seed at a time.
     ///
     /// Inputs may be any values of the tape, intermediate ones too. Zero where nothing flows.
     ///
@@ -23,17 +23,12 @@ impl<T: Real> Recorder<T> {
         inputs: &[Var<'t, T>],
     ) -> Result<Vec<Var<'t, T>>, Error> {
         let found = self.pull(outputs, inputs)?;
-        let seeds = outputs.iter().map(|(_, dy)| dy.shape().tangents()).max().unwrap_or(1);
-        Ok(inputs
-            .iter()
-            .zip(found)
-            .map(|(x, dx)| {
-                dx.unwrap_or_else(|| {
-                    let tangents = seeds.max(x.shape().tangents());
-                    self.full(x.shape().with_tangents(tangents), T::ZERO)
-                })
-            })
-            .collect())
+        let seeds = seeds_of(outputs)?;
+        let zero = |x: &Var<'t, T>| {
+            let shape = seeds.map_or(x.shape(), |s| x.shape().with_tangents(s));
+            self.full(shape, T::ZERO)
+        };
+        Ok(inputs.iter().zip(found).map(|(x, dx)| dx.unwrap_or_else(|| zero(x))).collect())
     }
 
     /// As [`Recorder::vjp`], with `None` for cotangents that are structurally zero.
@@ -42,19 +37,19 @@ impl<T: Real> Recorder<T> {
         outputs: &[(Var<'t, T>, Var<'t, T>)],
         inputs: &[Var<'t, T>],
     ) -> Result<Vec<Option<Var<'t, T>>>, Error> {
-        let seeded = outputs.iter().any(|(y, dy)| dy.shape().tangents() > y.shape().tangents());
-        for (y, dy) in outputs {
-            let many = y.shape().is_batch() && y.shape().tangents() == 1;
-            let one = dy.shape() == y.shape();
-            if !(one || many && dy.shape().with_tangents(1) == y.shape()) {
-                return Err(Error::Shape {
-                    op: "vjp",
-                    shapes: vec![y.shape(), dy.shape()],
-                    remedy: "a cotangent has the shape of its output, or a block of seeds of it",
-                });
-            }
-        }
-        if seeded && inputs.iter().any(|x| !x.shape().is_batch()) {
+        let by_row = seeds_of(outputs)?.is_some();
+        self.sweep(outputs, inputs, by_row)
+    }
+
+    /// [`Recorder::pull`]; `by_row` asks for the Jacobian of each row by itself, so that a sum
+    /// over rows on the way is an error.
+    pub(crate) fn sweep<'t>(
+        &'t self,
+        outputs: &[(Var<'t, T>, Var<'t, T>)],
+        inputs: &[Var<'t, T>],
+        by_row: bool,
+    ) -> Result<Vec<Option<Var<'t, T>>>, Error> {
+        if by_row && inputs.iter().any(|x| !x.shape().is_batch()) {
             return Err(Error::NoDerivative {
                 op: "vjp",
                 kind: "reverse",
@@ -107,29 +102,29 @@ impl<T: Real> Recorder<T> {
                 .inputs
                 .iter()
                 .enumerate()
-                .map(|(k, &id)| {
-                    let shared_seed = seeded && !self.shape_of(id).is_batch();
-                    needed[id as usize] && !node.op.is_auxiliary(k) && !shared_seed
-                })
+                .map(|(k, &id)| needed[id as usize] && !node.op.is_auxiliary(k))
                 .collect();
             if !need.contains(&true) {
                 continue;
             }
             let x: SmallVec<[Var<'t, T>; 4]> = node.inputs.iter().map(|&id| Var::new(self, id)).collect();
             let y: SmallVec<[Var<'t, T>; 2]> = ids.clone().map(|id| Var::new(self, id)).collect();
-            if seeded && y.iter().any(|v| v.shape().tangents() > 1) {
-                return Err(Error::NoDerivative {
-                    op: node.op.name(),
-                    kind: "reverse",
-                    reason: "the value already carries a block of tangents; pull one seed at a time",
-                });
+            let refuse = |reason| Error::NoDerivative { op: node.op.name(), kind: "reverse", reason };
+            if by_row && y.iter().any(|v| v.shape().tangents() > 1) {
+                return Err(refuse("the value already carries a block of tangents; pull one seed at a time"));
+            }
+            // The inputs are batch values, so a shared value that depends on them is a sum.
+            if by_row && x.iter().zip(&need).any(|(v, &need)| need && !v.shape().is_batch()) {
+                return Err(refuse(
+                    "the Jacobian of each row ends at a sum over rows; pull one seed at a time",
+                ));
             }
             let dy: SmallVec<[Option<Var<'t, T>>; 2]> = ids.map(|id| cotangents[id as usize]).collect();
             let dx = node.op.vjp(self, &x, &y, &dy, &need)?;
             for ((&id, dx), need) in node.inputs.iter().zip(dx).zip(need) {
                 if let (Some(dx), true) = (dx, need) {
                     debug_assert!(
-                        dx.shape() == self.shape_of(id) || seeded,
+                        dx.shape() == self.shape_of(id) || by_row,
                         "cotangent of an input of {}: {:?} for {:?}",
                         node.op.name(),
                         dx.shape(),
@@ -146,4 +141,33 @@ impl<T: Real> Recorder<T> {
     pub fn gradient<'t>(&'t self, y: Var<'t, T>, inputs: &[Var<'t, T>]) -> Result<Vec<Var<'t, T>>, Error> {
         self.vjp(&[(y, self.full(y.shape(), T::ONE))], inputs)
     }
+}
+
+/// Seeds of the blocks that outputs carry, if they are not of the outputs' own shapes.
+fn seeds_of<T: Real>(outputs: &[(Var<'_, T>, Var<'_, T>)]) -> Result<Option<usize>, Error> {
+    let mut blocks = outputs.iter().map(|(y, dy)| {
+        let (y, dy) = (y.shape(), dy.shape());
+        if y == dy {
+            return Ok(None);
+        }
+        if y == Shape::batch(y.cols()) && dy.with_tangents(1) == y {
+            return Ok(Some(dy.tangents()));
+        }
+        Err(Error::Shape {
+            op: "vjp",
+            shapes: vec![y, dy],
+            remedy: "a cotangent has the shape of its output, or a block of seeds of it",
+        })
+    });
+    let first = blocks.next().unwrap_or(Ok(None))?;
+    for other in blocks {
+        if other? != first {
+            return Err(Error::Shape {
+                op: "vjp",
+                shapes: outputs.iter().map(|(_, dy)| dy.shape()).collect(),
+                remedy: "the cotangents of all outputs carry the same number of seeds",
+            });
+        }
+    }
+    Ok(first)
 }

@@ -56,6 +56,9 @@ impl<'t, T: Real> Tangent<'t, T> {
 
     /// Column `j` moves with seed `j` at rate 1: the seed of a Jacobian.
     pub fn identity(cols: usize) -> Self {
+        if cols == 0 {
+            return Self::zero(0);
+        }
         Self::piece(cols, Kind::Diagonal { seeds: (0..cols).collect(), scale: None })
     }
 
@@ -86,19 +89,20 @@ impl<'t, T: Real> Tangent<'t, T> {
 
     /// Seeds on which any piece depends.
     fn support(&self) -> Range<usize> {
-        let mut all: Option<Range<usize>> = None;
-        for p in &self.pieces {
-            let own = match &p.kind {
-                Kind::Zero => continue,
-                Kind::Diagonal { seeds, .. } => extent(seeds),
-                Kind::Dense { start, block } => *start..start + block.shape().tangents(),
-            };
-            all = Some(match all {
-                None => own,
-                Some(a) => a.start.min(own.start)..a.end.max(own.end),
-            });
-        }
-        all.unwrap_or(0..0)
+        self.pieces.iter().fold(0..0, |all, p| hull(all, p.support()))
+    }
+
+    /// Whether it can be the tangent of a value of this shape.
+    pub(crate) fn fits(&self, shape: Shape) -> bool {
+        let piece = |p: &Piece<'t, T>| match &p.kind {
+            Kind::Zero => true,
+            Kind::Diagonal { .. } => shape == Shape::batch(shape.cols()),
+            Kind::Dense { block, .. } => {
+                let own = shape.with_cols(p.cols);
+                block.shape() == own || (own == Shape::batch(p.cols) && block.shape().with_tangents(1) == own)
+            }
+        };
+        self.cols() == shape.cols() && self.pieces.iter().all(piece)
     }
 
     /// The whole block over seeds `0 .. seeds`, of shape `shape.with_tangents(seeds)`.
@@ -135,14 +139,71 @@ impl<'t, T: Real> Tangent<'t, T> {
         if other.is_zero() {
             return self;
         }
-        if let [Piece { cols, kind: Kind::Diagonal { seeds: a, scale: s } }] = &self.pieces[..]
-            && let [Piece { kind: Kind::Diagonal { seeds: b, scale: t }, .. }] = &other.pieces[..]
-            && a == b
-        {
-            let one = |v: &Option<Var<'t, T>>| v.unwrap_or_else(|| r.full(shape, T::ONE));
-            return Self::piece(*cols, Kind::Diagonal { seeds: a.clone(), scale: Some(one(s) + one(t)) });
+        if !self.is_cut_like(&other) {
+            return Self::join(r, shape, &self, &other, |a, b| a + b);
         }
-        Self::join(r, shape, &self, &other, |a, b| a + b)
+        let sum = |(p, q): (&Piece<'t, T>, &Piece<'t, T>)| match (&p.kind, &q.kind) {
+            (Kind::Zero, _) => q.clone(),
+            (_, Kind::Zero) => p.clone(),
+            _ => p.zip(q, r, shape, |a, b| a + b),
+        };
+        Self { pieces: self.pieces.iter().zip(&other.pieces).map(sum).collect() }
+    }
+
+    /// Whether the pieces of both have the same columns.
+    fn is_cut_like(&self, other: &Self) -> bool {
+        self.pieces.iter().map(|p| p.cols).eq(other.pieces.iter().map(|p| p.cols))
+    }
+
+    /// An elementwise linear map, which keeps diagonals: `map` gets the rates of some columns (or
+    /// a block of tangents of them), and which columns these are.
+    pub(crate) fn elementwise(
+        &self,
+        r: &'t Recorder<T>,
+        shape: Shape,
+        map: impl Fn(Var<'t, T>, Range<usize>) -> Var<'t, T>,
+    ) -> Self {
+        let mut at = 0;
+        let pieces = self
+            .pieces
+            .iter()
+            .map(|p| {
+                let columns = at..at + p.cols;
+                at = columns.end;
+                let kind = match &p.kind {
+                    Kind::Zero => Kind::Zero,
+                    Kind::Diagonal { seeds, scale } => Kind::Diagonal {
+                        seeds: seeds.clone(),
+                        scale: Some(map(rates(r, shape.with_cols(p.cols), *scale), columns)),
+                    },
+                    Kind::Dense { start, block } => {
+                        Kind::Dense { start: *start, block: map(*block, columns) }
+                    }
+                };
+                Piece { cols: p.cols, kind }
+            })
+            .collect();
+        Self { pieces }
+    }
+
+    /// An elementwise map of two tangents, linear in both together; equal diagonals stay diagonal.
+    pub(crate) fn zip(
+        r: &'t Recorder<T>,
+        shape: Shape,
+        a: &Self,
+        b: &Self,
+        map: impl Fn(Var<'t, T>, Var<'t, T>, Range<usize>) -> Var<'t, T>,
+    ) -> Self {
+        if !a.is_cut_like(b) {
+            return Self::join(r, shape, a, b, |a, b| map(a, b, 0..shape.cols()));
+        }
+        let mut at = 0;
+        let zip = |(p, q): (&Piece<'t, T>, &Piece<'t, T>)| {
+            let columns = at..at + p.cols;
+            at = columns.end;
+            p.zip(q, r, shape, |a, b| map(a, b, columns))
+        };
+        Self { pieces: a.pieces.iter().zip(&b.pieces).map(zip).collect() }
     }
 
     /// The tangent times a primal value, column by column (`v` has the tangent's columns or one).
@@ -228,7 +289,7 @@ impl<'t, T: Real> Tangent<'t, T> {
         };
         if let [Piece { kind: Kind::Diagonal { seeds, scale }, .. }] = &self.pieces[..] {
             let w = if transpose { w.transpose() } else { w };
-            let scale = scale.unwrap_or_else(|| r.full(shape, T::ONE)).broadcast_to(shape);
+            let scale = rates(r, shape, *scale).broadcast_to(shape);
             let block = r.apply(RowScale(Seeds::within(seeds, extent(seeds))), &[scale, w]);
             return Self::piece(cols, Kind::Dense { start: extent(seeds).start, block });
         }
@@ -249,8 +310,7 @@ impl<'t, T: Real> Tangent<'t, T> {
         b: &Self,
         map: impl FnOnce(Var<'t, T>, Var<'t, T>) -> Var<'t, T>,
     ) -> Self {
-        let (p, q) = (a.support(), b.support());
-        let seeds = p.start.min(q.start)..p.end.max(q.end);
+        let seeds = hull(a.support(), b.support());
         let block = map(a.over(r, shape, seeds.clone()), b.over(r, shape, seeds.clone()));
         Self::piece(block.cols(), Kind::Dense { start: seeds.start, block })
     }
@@ -334,12 +394,47 @@ impl<'t, T: Real> Piece<'t, T> {
         Self { cols: range.len(), kind }
     }
 
+    /// An elementwise map of two pieces of the same columns; equal diagonals stay diagonal.
+    fn zip(
+        &self,
+        other: &Self,
+        r: &'t Recorder<T>,
+        shape: Shape,
+        map: impl FnOnce(Var<'t, T>, Var<'t, T>) -> Var<'t, T>,
+    ) -> Self {
+        let shape = shape.with_cols(self.cols);
+        let kind = match (&self.kind, &other.kind) {
+            (Kind::Zero, Kind::Zero) => Kind::Zero,
+            (Kind::Diagonal { seeds, scale: s }, Kind::Diagonal { seeds: same, scale: t })
+                if seeds == same =>
+            {
+                let scale = map(rates(r, shape, *s), rates(r, shape, *t));
+                Kind::Diagonal { seeds: seeds.clone(), scale: Some(scale) }
+            }
+            _ => {
+                let seeds = hull(self.support(), other.support());
+                let (a, b) = (self.over(r, shape, seeds.clone()), other.over(r, shape, seeds.clone()));
+                Kind::Dense { start: seeds.start, block: map(a, b) }
+            }
+        };
+        Self { cols: self.cols, kind }
+    }
+
+    /// Seeds on which the piece depends.
+    fn support(&self) -> Range<usize> {
+        match &self.kind {
+            Kind::Zero => 0..0,
+            Kind::Diagonal { seeds, .. } => extent(seeds),
+            Kind::Dense { start, block } => *start..start + block.shape().tangents(),
+        }
+    }
+
     fn over(&self, r: &'t Recorder<T>, shape: Shape, seeds: Range<usize>) -> Var<'t, T> {
         let shape = shape.with_cols(self.cols);
         match &self.kind {
             Kind::Zero => r.full(shape.with_tangents(seeds.len()), T::ZERO),
             Kind::Diagonal { seeds: own, scale } => {
-                let scale = scale.unwrap_or_else(|| r.full(shape, T::ONE)).broadcast_to(shape);
+                let scale = rates(r, shape, *scale).broadcast_to(shape);
                 r.apply(DiagonalToBlock(Seeds::within(own, seeds)), &[scale])
             }
             Kind::Dense { start, block } => {
@@ -356,6 +451,20 @@ impl<'t, T: Real> Piece<'t, T> {
 /// `shape` with the tangents of `block` where `shape` itself has one.
 fn tangent_shape(shape: Shape, block: Shape) -> Shape {
     if shape.tangents() == 1 { shape.with_tangents(block.tangents()) } else { shape }
+}
+
+/// The rates of a diagonal: 1 where absent.
+fn rates<'t, T: Real>(r: &'t Recorder<T>, shape: Shape, scale: Option<Var<'t, T>>) -> Var<'t, T> {
+    scale.unwrap_or_else(|| r.full(shape, T::ONE))
+}
+
+/// The smallest range that contains two others.
+fn hull(a: Range<usize>, b: Range<usize>) -> Range<usize> {
+    match (a.is_empty(), b.is_empty()) {
+        (true, _) => b,
+        (_, true) => a,
+        _ => a.start.min(b.start)..a.end.max(b.end),
+    }
 }
 
 /// The smallest range of seeds that contains all of these.

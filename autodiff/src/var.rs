@@ -118,6 +118,10 @@ impl<'t, T: Real> Var<'t, T> {
 
     /// `x^p` for a constant `p`; NaN for negative `x` unless `p` is whole.
     pub fn powf(self, p: T) -> Self {
+        if p == T::ZERO || p == T::ONE {
+            // No factor `p x^(p-1)` that would be `0 ∞` at 0.
+            return self.powi(i32::from(p == T::ONE));
+        }
         self.recorder.apply(Unary::Powf(p), &[self])
     }
 

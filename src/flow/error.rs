@@ -26,6 +26,14 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
+    /// More preprocessing layers than layers.
+    #[error("{preprocessing} layers of preprocessing where the flow has {layers} in all")]
+    Preprocessing {
+        /// Layers said to be preprocessing.
+        preprocessing: usize,
+        /// All layers.
+        layers: usize,
+    },
     /// A flow needs at least one column.
     #[error("a flow needs at least one column")]
     NoColumns,
@@ -84,4 +92,14 @@ pub enum Error {
     /// An error of the linear algebra.
     #[error(transparent)]
     Linalg(#[from] eigenflow_linalg::Error),
+}
+
+impl Error {
+    /// The same error of a run of rows that starts at row `first`.
+    pub(crate) fn after_rows(mut self, first: usize) -> Self {
+        if let Self::OutOfRange { row, .. } | Self::NotFinite { row, .. } = &mut self {
+            *row += first;
+        }
+        self
+    }
 }

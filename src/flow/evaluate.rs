@@ -114,7 +114,7 @@ impl<T: Real> Flow<T> {
     }
 
     /// That a result is finite; else an error that names the first layer at which it was not.
-    fn check_result(
+    pub(crate) fn check_result(
         &self,
         direction: &'static str,
         from: &Matrix<T>,
@@ -126,15 +126,20 @@ impl<T: Real> Flow<T> {
         let Some(row) = bad_value.into_iter().chain(bad_number).min() else { return Ok(()) };
         let one = Matrix::new(1, self.dim(), from.row(row).to_vec());
         let all = 0..self.layers().len();
-        let values = if direction == "normalize" {
-            self.values(&one, |params, x| self.record_normalize(params, x, all.clone(), false))?
-        } else {
-            self.values(&one, |params, z| self.record_generate(params, z, all.clone()))?
-        };
-        let found = values
+        let recorded = self.run(&one, |params, from| {
+            let Recorded { values, log_dets, .. } = if direction == "normalize" {
+                self.record_normalize(params, from, all.clone(), false)
+            } else {
+                self.record_generate(params, from, all.clone())
+            };
+            values.into_iter().chain(log_dets).collect()
+        })?;
+        // Values come first, then log-determinants; of either there is one for each layer passed.
+        let found = recorded
             .iter()
             .enumerate()
-            .find_map(|(k, v)| v.data().iter().position(|x| !x.is_finite()).map(|column| (k, column)));
+            .filter_map(|(k, v)| Some((k % self.layers().len(), v.iter().position(|x| !x.is_finite())?)))
+            .min_by_key(|&(step, _)| step);
         let last = self.layers().len() - 1;
         let (step, column) = found.unwrap_or((last, 0));
         let layer = if direction == "normalize" { step } else { last - step };

@@ -65,11 +65,15 @@ impl<T: Real> Flow<T> {
     /// A flow with freshly initialised parameters. The first `preprocessing` layers are set from data.
     ///
     /// # Errors
-    /// If layers have different widths or fields that make no sense.
+    /// If layers have different widths or fields that make no sense, or if there are fewer layers than
+    /// are to be preprocessing.
     pub fn new(layers: Vec<Layer>, preprocessing: usize, seed: u64) -> Result<Self, Error> {
         let dim = layers.first().map_or(0, Bijection::dim);
         if dim == 0 {
             return Err(Error::NoColumns);
+        }
+        if preprocessing > layers.len() {
+            return Err(Error::Preprocessing { preprocessing, layers: layers.len() });
         }
         let mut parameters = Vec::new();
         let mut of_layer = Vec::new();
@@ -167,8 +171,11 @@ impl<T: Real> Flow<T> {
     ///
     /// # Errors
     /// If the range is empty.
+    ///
+    /// # Panics
+    /// If it reaches beyond the layers, as slicing does.
     pub fn part(&self, range: Range<usize>) -> Result<Self, Error> {
-        let preprocessing = self.preprocessing.clamp(range.start, range.end) - range.start;
+        let preprocessing = self.preprocessing.min(range.end).saturating_sub(range.start);
         let mut part = Self::new(self.layers[range.clone()].to_vec(), preprocessing, 0)?;
         let from = range.flat_map(|k| self.parameters_of(k));
         for (to, from) in part.parameters.iter_mut().zip(from) {

@@ -193,8 +193,11 @@ fn random_half(dim: usize, seed: u64, k: usize) -> Vec<usize> {
     for i in (1..dim).rev() {
         columns.swap(i, random.random_range(0..=i));
     }
-    let mut half =
-        if k % 2 == 0 || dim == 1 { columns[dim / 2..].to_vec() } else { columns[..dim / 2].to_vec() };
+    let mut half = if k.is_multiple_of(2) || dim == 1 {
+        columns[dim / 2..].to_vec()
+    } else {
+        columns[..dim / 2].to_vec()
+    };
     half.sort_unstable();
     half
 }

@@ -27,7 +27,7 @@ pub enum Route {
 /// Jacobians of the rows of `x`: entry `[n, i, j] = d out_i / d in_j`.
 ///
 /// # Errors
-/// As [`Flow::normalize`] and [`Flow::generate`].
+/// As [`Flow::normalize`] and [`Flow::generate`], and [`Error::OutOfRange`] where a Jacobian overflows.
 ///
 /// ```
 /// use eigenflow::flow::{Flow, bijections::Sinh};
@@ -68,7 +68,30 @@ pub(crate) fn pushed<T: Real>(
     run(flow, x, direction, true)
 }
 
+impl Direction {
+    /// The map, and its Jacobian, in messages.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Normalize => ("normalize", "the Jacobian of normalize"),
+            Self::Generate => ("generate", "the Jacobian of generate"),
+        }
+    }
+}
+
+/// The recorded block of one route, checked to be finite.
 fn run<T: Real>(flow: &Flow<T>, x: &Matrix<T>, direction: Direction, push: bool) -> Result<Batch<T>, Error> {
+    let (values, block) = unchecked(flow, x, direction, push)?;
+    flow.check_result(direction.names().0, x, &values, &[])?;
+    finite(flow, x, direction, block)
+}
+
+/// Values of the map, and the block of one route.
+fn unchecked<T: Real>(
+    flow: &Flow<T>,
+    x: &Matrix<T>,
+    direction: Direction,
+    push: bool,
+) -> Result<(Matrix<T>, Batch<T>), Error> {
     let all = 0..flow.layers().len();
     let d = flow.dim();
     let program = Program::try_record(|r| {
@@ -79,10 +102,45 @@ fn run<T: Real>(flow: &Flow<T>, x: &Matrix<T>, direction: Direction, push: bool)
             Direction::Generate => flow.record_generate(&params, input, all.clone()).out,
         };
         let block = if push { push_jacobian(r, out, input)? } else { pull_jacobian(r, out, input)? };
-        Ok::<_, Error>(vec![block])
+        Ok::<_, Error>(vec![out, block])
     })?;
-    let out = program.run(x.rows(), &[x.data()], &flow.slices())?.pop().unwrap_or_default();
-    Ok(Batch::new(x.rows(), d, d, out))
+    let mut outputs = program.run(x.rows(), &[x.data()], &flow.slices())?;
+    let block = Batch::new(x.rows(), d, d, outputs.pop().unwrap_or_default());
+    Ok((Matrix::new(x.rows(), d, outputs.pop().unwrap_or_default()), block))
+}
+
+/// The Jacobians, or an error that names the first layer at which one is not finite.
+fn finite<T: Real>(
+    flow: &Flow<T>,
+    x: &Matrix<T>,
+    direction: Direction,
+    block: Batch<T>,
+) -> Result<Batch<T>, Error> {
+    let (count, d) = (flow.layers().len(), flow.dim());
+    let not_finite = |block: &Batch<T>| block.data().iter().position(|v| !v.is_finite());
+    let Some(at) = not_finite(&block) else { return Ok(block) };
+    let row = at / (d * d);
+    let one = Matrix::new(1, d, x.row(row).to_vec());
+    let order = in_order(direction, count);
+    let (mut layer, mut column) = (order[count - 1], 0);
+    for &k in &order {
+        let passed = if direction == Direction::Normalize { 0..k + 1 } else { k..count };
+        let (_, block) = unchecked(&flow.part(passed)?, &one, direction, true)?;
+        if let Some(at) = not_finite(&block) {
+            (layer, column) = (k, at % d);
+            break;
+        }
+    }
+    let (direction, kind) = (direction.names().1, flow.layers()[layer].kind());
+    Err(Error::OutOfRange { direction, row, layer, kind, column, precision: T::NAME })
+}
+
+/// Layers in the order in which a direction passes them.
+fn in_order(direction: Direction, count: usize) -> Vec<usize> {
+    match direction {
+        Direction::Normalize => (0..count).collect(),
+        Direction::Generate => (0..count).rev().collect(),
+    }
 }
 
 /// Transposes every matrix of a batch.
@@ -103,19 +161,12 @@ pub(crate) fn transpose<T: Real>(a: &Batch<T>) -> Batch<T> {
 /// The product of the layers' Jacobians, each at the value that reaches it.
 fn by_layers<T: Real>(flow: &Flow<T>, x: &Matrix<T>, direction: Direction) -> Result<Batch<T>, Error> {
     let (count, d) = (flow.layers().len(), flow.dim());
-    let order: Vec<usize> = match direction {
-        Direction::Normalize => (0..count).collect(),
-        Direction::Generate => (0..count).rev().collect(),
-    };
     let mut at = x.clone();
     let mut product: Option<Batch<T>> = None;
-    for k in order {
+    for k in in_order(direction, count) {
         let layer = flow.part(k..k + 1)?;
-        let own = run(&layer, &at, direction, false)?;
-        at = match direction {
-            Direction::Normalize => layer.normalize(&at)?.0,
-            Direction::Generate => layer.generate(&at)?,
-        };
+        let (values, own) = unchecked(&layer, &at, direction, false)?;
+        at = values;
         product = Some(match product {
             None => own,
             Some(p) => {
@@ -128,5 +179,7 @@ fn by_layers<T: Real>(flow: &Flow<T>, x: &Matrix<T>, direction: Direction) -> Re
             }
         });
     }
-    product.ok_or(Error::NoColumns)
+    let product = product.ok_or(Error::NoColumns)?;
+    flow.check_result(direction.names().0, x, &at, &[])?;
+    finite(flow, x, direction, product)
 }

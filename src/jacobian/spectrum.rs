@@ -15,14 +15,14 @@ const CHUNK_BYTES: usize = 256 << 20;
 /// `J = U S Vᵀ`.
 #[derive(Clone, Debug)]
 pub struct LocalCovariance<T> {
-    /// Local standard deviations `1/s`, largest first, `[N, K]`.
+    /// Local standard deviations `1/s`, largest first, `[N, K]`; infinite along a null direction of `J`.
     pub scales: Matrix<T>,
     /// Axes in data space, `[N, D, K]`: `[n, :, k]` is the k-th. The entry of largest magnitude of
     /// each is positive.
     pub axes: Batch<T>,
     /// The matching latent axes, columns of `U`, with the signs of `axes`, `[N, D, K]`.
     pub latent_axes: Batch<T>,
-    /// `κ(J) = s_max / s_min`.
+    /// `κ(J) = s_max / s_min`; infinite where `J` is singular.
     pub condition: Vec<T>,
 }
 
@@ -39,9 +39,17 @@ fn chunks<T>(rows: usize, dim: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(size).map(move |start| start..(start + size).min(rows))
 }
 
-fn rows_of<T: Real>(x: &Matrix<T>, range: Range<usize>) -> Matrix<T> {
+/// The transposed Jacobians of a run of rows.
+fn chunk<T: Real>(flow: &Flow<T>, x: &Matrix<T>, range: Range<usize>) -> Result<Batch<T>, Error> {
     let d = x.cols();
-    Matrix::new(range.len(), d, x.data()[range.start * d..range.end * d].to_vec())
+    let rows = Matrix::new(range.len(), d, x.data()[range.start * d..range.end * d].to_vec());
+    pushed(flow, &rows, Direction::Normalize).map_err(|error| error.after_rows(range.start))
+}
+
+/// `s_max / s_min`; infinite for a singular matrix, the zero matrix included.
+fn ratio<T: Real>(s: &[T]) -> T {
+    let least = s[s.len() - 1];
+    if least == T::ZERO { T::INFINITY } else { s[0] / least }
 }
 
 /// The leading `top` local axes of each row of `x`, by the SVD of the exact Jacobians.
@@ -67,11 +75,11 @@ pub fn local_covariance<T: Real>(
     };
     for range in chunks::<T>(n, d) {
         // The push gives Jᵀ = V S Uᵀ: its left singular vectors are the data axes.
-        let block = pushed(flow, &rows_of(x, range.clone()), Direction::Normalize)?;
+        let block = chunk(flow, x, range.clone())?;
         let svd = svd_batch(&block, SvdKind::Full)?;
         for (at, row) in range.enumerate() {
             let s = svd.s.row(at);
-            out.condition.push(s[0] / s[d - 1]);
+            out.condition.push(ratio(s));
             let (v, u) = (svd.u.get(at), svd.v.get(at));
             for c in 0..k {
                 // Descending s is ascending scale: take columns from the end.
@@ -104,9 +112,9 @@ pub fn condition_numbers<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Vec<T
     flow.check_rows("data", x)?;
     let mut out = Vec::with_capacity(x.rows());
     for range in chunks::<T>(x.rows(), d) {
-        let block = pushed(flow, &rows_of(x, range), Direction::Normalize)?;
+        let block = chunk(flow, x, range)?;
         let svd = svd_batch(&block, SvdKind::Values)?;
-        out.extend((0..svd.s.rows()).map(|i| svd.s[(i, 0)] / svd.s[(i, d - 1)]));
+        out.extend((0..svd.s.rows()).map(|i| ratio(svd.s.row(i))));
     }
     Ok(out)
 }

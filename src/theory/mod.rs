@@ -2,5 +2,10 @@
 //! derived from theory, and a verdict.
 
 pub mod claim;
+pub mod linear;
+pub mod registry;
+pub mod stability;
+pub mod tolerance;
 
 pub use claim::{Claim, Context, Outcome, Verdict};
+pub use registry::{claims, verify};

@@ -9,6 +9,7 @@ mod fit;
 mod guard;
 mod objective;
 mod options;
+pub mod polish;
 mod prepare;
 mod record;
 

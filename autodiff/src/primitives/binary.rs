@@ -5,6 +5,7 @@ use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
 use smallvec::smallvec;
+use std::ops::Range;
 
 /// Which function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,9 @@ pub enum BinaryOp {
     Min,
     /// `a b`, but 0 where `a` is exactly 0, whatever `b`: cotangent times derivative.
     Chain,
+    /// `a b`, but 0 where either is exactly 0: what [`BinaryOp::Chain`] becomes when it is
+    /// differentiated in reverse again.
+    ChainBoth,
 }
 
 /// An elementwise function of two values that broadcast ([`Shape::broadcast`]).
@@ -39,6 +43,7 @@ impl<T: Real> Primitive<T> for Binary {
             BinaryOp::Max => "max",
             BinaryOp::Min => "min",
             BinaryOp::Chain => "chain",
+            BinaryOp::ChainBoth => "chain_both",
         }
     }
 
@@ -62,6 +67,9 @@ impl<T: Real> Primitive<T> for Binary {
             BinaryOp::Max => zip(cx, T::maximum),
             BinaryOp::Min => zip(cx, T::minimum),
             BinaryOp::Chain => zip(cx, |a, b| if a == T::ZERO { T::ZERO } else { a * b }),
+            BinaryOp::ChainBoth => {
+                zip(cx, |a, b| if a == T::ZERO || b == T::ZERO { T::ZERO } else { a * b });
+            }
         }
     }
 
@@ -87,15 +95,17 @@ impl<T: Real> Primitive<T> for Binary {
                 if dx[1].is_zero() { da } else { sum(da, term(&dx[1], b, -(y[0] * q))) }
             }
             BinaryOp::Max | BinaryOp::Min => {
-                let first = self.first(r, a, b, out);
+                let first = self.first(a, b, out);
                 let zero = r.full(out.with_tangents(1), T::ZERO);
                 let one = r.full(out.with_tangents(1), T::ONE);
                 sum(term(&dx[0], a, first.select(one, zero)), term(&dx[1], b, first.select(zero, one)))
             }
-            BinaryOp::Chain => {
+            BinaryOp::Chain | BinaryOp::ChainBoth => {
                 // Strong zeros again, so that higher orders keep the promise of the first.
-                let da = wide(&dx[0], a).linear(r, out, out.cols(), |t| t.chain(b));
-                sum(da, term(&dx[1], b, a))
+                let op = |a: Var<'t, T>, b: Var<'t, T>| r.apply(*self, &[a, b]);
+                let da = wide(&dx[0], a).elementwise(r, out, |t, at| op(t, columns(b, at)));
+                let db = wide(&dx[1], b).elementwise(r, out, |t, at| op(columns(a, at), t));
+                sum(da, db)
             }
         }])
     }
@@ -113,12 +123,12 @@ impl<T: Real> Primitive<T> for Binary {
         let da = need[0].then(|| {
             let full = match self.0 {
                 BinaryOp::Add | BinaryOp::Sub => dy,
-                BinaryOp::Mul => dy * b,
+                BinaryOp::Mul | BinaryOp::Chain => dy.chain(b),
                 BinaryOp::Div => dy.chain(b.recip()),
-                BinaryOp::Chain => dy.chain(b),
+                BinaryOp::ChainBoth => r.apply(*self, &[dy, b]),
                 BinaryOp::Max | BinaryOp::Min => {
                     let zero = r.full(dy.shape(), T::ZERO);
-                    self.first(r, a, b, out).select(dy, zero)
+                    self.first(a, b, out).select(dy, zero)
                 }
             };
             reduce(full, out, a.shape())
@@ -127,12 +137,12 @@ impl<T: Real> Primitive<T> for Binary {
             let full = match self.0 {
                 BinaryOp::Add => dy,
                 BinaryOp::Sub => -dy,
-                BinaryOp::Mul => dy * a,
-                BinaryOp::Chain => a * dy,
+                BinaryOp::Mul => dy.chain(a),
+                BinaryOp::Chain | BinaryOp::ChainBoth => r.apply(Self(BinaryOp::ChainBoth), &[dy, a]),
                 BinaryOp::Div => dy.chain(-(y[0] / b)),
                 BinaryOp::Max | BinaryOp::Min => {
                     let zero = r.full(dy.shape(), T::ZERO);
-                    self.first(r, a, b, out).select(zero, dy)
+                    self.first(a, b, out).select(zero, dy)
                 }
             };
             reduce(full, out, b.shape())
@@ -147,25 +157,23 @@ impl<T: Real> Primitive<T> for Binary {
 
 impl Binary {
     /// Where a maximum or minimum follows its first operand.
-    fn first<'t, T: Real>(
-        self,
-        r: &'t Recorder<T>,
-        a: Var<'t, T>,
-        b: Var<'t, T>,
-        out: Shape,
-    ) -> crate::Mask<'t, T> {
-        let _ = r;
+    fn first<'t, T: Real>(self, a: Var<'t, T>, b: Var<'t, T>, out: Shape) -> crate::Mask<'t, T> {
         let (a, b) = (a.broadcast_to(out), b.broadcast_to(out));
         if self.0 == BinaryOp::Max { a.ge(b) } else { a.lt(b) }
     }
 }
 
+/// Columns `range` of an operand that has all columns or one.
+fn columns<T: Real>(v: Var<'_, T>, range: Range<usize>) -> Var<'_, T> {
+    if v.cols() == 1 { v } else { v.slice(range) }
+}
+
 /// Sums a cotangent of the broadcast shape `out` down to the operand's shape `to`.
 ///
 /// The cotangent may carry a block of seeds where `out` has one tangent; those are kept.
-pub(crate) fn reduce<'t, T: Real>(dy: Var<'t, T>, out: Shape, to: Shape) -> Var<'t, T> {
+pub(crate) fn reduce<T: Real>(dy: Var<'_, T>, out: Shape, to: Shape) -> Var<'_, T> {
     let keep_seeds = out.tangents() == 1 && to.is_batch();
-    let dy = if dy.cols() > to.cols() { dy.sum_cols() } else { dy };
+    let dy = if dy.cols() == to.cols() { dy } else { dy.sum_cols() };
     if keep_seeds { dy } else { dy.sum_to(to) }
 }
 

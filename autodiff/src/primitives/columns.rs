@@ -43,9 +43,7 @@ pub struct Scatter {
 pub struct Concat;
 
 /// The operation that produced `x` and its inputs, if it is a `P`.
-fn produced_by<'t, T: Real, P: Primitive<T> + Clone>(
-    x: Var<'t, T>,
-) -> Option<(P, SmallVec<[Var<'t, T>; 4]>)> {
+fn produced_by<T: Real, P: Primitive<T> + Clone>(x: Var<'_, T>) -> Option<(P, SmallVec<[Var<'_, T>; 4]>)> {
     let node = x.recorder().producer(x.id())?;
     let op = (&*node.op as &dyn Any).downcast_ref::<P>()?.clone();
     Some((op, node.inputs.iter().map(|&id| Var::new(x.recorder(), id)).collect()))
@@ -117,7 +115,7 @@ pub(crate) fn gather<'t, T: Real>(x: Var<'t, T>, indices: &[usize]) -> Var<'t, T
         }
         let part_of = |i: usize| ends.partition_point(|&end| end <= i);
         let runs = runs(indices, part_of);
-        if runs.len() <= 2 * parts.len() {
+        if !runs.is_empty() && runs.len() <= 2 * parts.len() {
             let pieces: SmallVec<[Var<'t, T>; 4]> = runs
                 .into_iter()
                 .map(|run| {

@@ -27,8 +27,7 @@ pub struct SumTo {
 fn offset(narrow: Shape, n: usize, t: usize) -> usize {
     match narrow {
         Shape::Shared { rows: 1, .. } => 0,
-        Shape::Shared { cols, .. } => n * cols,
-        Shape::Batch { tangents: 1, cols } => n * cols,
+        Shape::Shared { cols, .. } | Shape::Batch { tangents: 1, cols } => n * cols,
         Shape::Batch { tangents, cols } => (n * tangents + t) * cols,
     }
 }
@@ -135,19 +134,10 @@ impl<T: Real> Primitive<T> for SumTo {
         dx: &[Tangent<'t, T>],
     ) -> Result<Tangents<'t, T>, Error> {
         let from = x[0].shape();
-        let Some((_, block)) = dx[0].to_dense(r, from) else {
-            return Ok(smallvec![Tangent::zero(self.to.cols())]);
-        };
-        let widened = block.shape().tangents() > from.tangents();
-        if widened && !self.to.is_batch() {
-            return Err(Error::NoDerivative {
-                op: "sum over rows",
-                kind: "forward",
-                reason: "a block of tangents cannot cross a sum over rows; push one tangent at a time",
-            });
-        }
         Ok(smallvec![dx[0].linear(r, from, self.to.cols(), |block| {
-            block.sum_to(if widened { self.to.with_tangents(block.shape().tangents()) } else { self.to })
+            // A block of seeds stays: it never crosses a sum over rows.
+            let seeded = block.shape().tangents() != from.tangents();
+            block.sum_to(if seeded { self.to.with_tangents(block.shape().tangents()) } else { self.to })
         })])
     }
 

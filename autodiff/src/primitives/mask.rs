@@ -5,6 +5,7 @@ use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
 use smallvec::smallvec;
+use std::ops::Range;
 
 /// The result of a comparison. Only [`Mask::select`] takes it: a mask has no derivative, and no
 /// arithmetic that could silently drop one.
@@ -25,8 +26,10 @@ impl<'t, T: Real> Mask<'t, T> {
     /// `a` where the mask holds, `b` elsewhere.
     ///
     /// The branch not taken is never differentiated: it gets a cotangent of exactly zero, and
-    /// derivative rules of partial functions keep an exact zero ([`Var::chain`]). A NaN or
-    /// infinite derivative there does no harm.
+    /// the rules of elementwise functions, log-sum-exp and softmax keep an exact zero
+    /// ([`Var::chain`]), to any order. A NaN or infinite value or derivative there does no harm.
+    /// A matrix product does not look for zeros: where the branch not taken multiplies NaN or
+    /// infinity by a matrix that is itself differentiated, select its argument as well.
     ///
     /// ```
     /// use eigenflow_autodiff::grad;
@@ -54,6 +57,11 @@ impl<'t, T: Real> Mask<'t, T> {
         a.recorder().apply(Select, &[mask, wide(a, shape), wide(b, shape)])
     }
 
+    /// Columns `range`.
+    fn slice(self, range: Range<usize>) -> Self {
+        Self(self.0.slice(range))
+    }
+
     /// Where both masks hold.
     pub fn and(self, other: Self) -> Self {
         let zero = self.0.recorder().scalar(T::ZERO);
@@ -76,7 +84,7 @@ impl<'t, T: Real> Mask<'t, T> {
 
 /// A comparison: 1 where it holds, 0 elsewhere (also where an operand is NaN).
 #[derive(Clone, Copy, Debug)]
-pub enum Compare {
+pub(crate) enum Compare {
     /// `a < b`.
     Less,
     /// `a <= b`.
@@ -110,7 +118,7 @@ impl<T: Real> Primitive<T> for Compare {
         y: &[Var<'t, T>],
         _dx: &[Tangent<'t, T>],
     ) -> Result<Tangents<'t, T>, Error> {
-        // Only `select` takes a mask, and it asks for no tangent of it.
+        // A mask never leaves `Mask`, and `select` asks for no tangent of it.
         Ok(smallvec![Tangent::zero(y[0].cols())])
     }
 
@@ -132,7 +140,7 @@ impl<T: Real> Primitive<T> for Compare {
 
 /// `mask ? a : b` on values of one shape; the mask may have one tangent where they have many.
 #[derive(Clone, Copy, Debug)]
-pub struct Select;
+pub(crate) struct Select;
 
 impl<T: Real> Primitive<T> for Select {
     fn name(&self) -> &'static str {
@@ -177,9 +185,9 @@ impl<T: Real> Primitive<T> for Select {
         let zero = r.scalar(T::ZERO);
         Ok(smallvec![match (dx[1].is_zero(), dx[2].is_zero()) {
             (true, true) => Tangent::zero(shape.cols()),
-            (false, true) => dx[1].linear(r, shape, shape.cols(), |a| mask.select(a, zero)),
-            (true, false) => dx[2].linear(r, shape, shape.cols(), |b| mask.select(zero, b)),
-            (false, false) => Tangent::join(r, shape, &dx[1], &dx[2], |a, b| mask.select(a, b)),
+            (false, true) => dx[1].elementwise(r, shape, |a, at| mask.slice(at).select(a, zero)),
+            (true, false) => dx[2].elementwise(r, shape, |b, at| mask.slice(at).select(zero, b)),
+            (false, false) => Tangent::zip(r, shape, &dx[1], &dx[2], |a, b, at| mask.slice(at).select(a, b)),
         }])
     }
 

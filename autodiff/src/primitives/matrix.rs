@@ -15,7 +15,7 @@ use eigenflow_linalg::triangular::{Half, Triangular, solve_in_place};
 use eigenflow_linalg::{Real, cholesky, lu};
 use smallvec::smallvec;
 
-impl<'t, T: Real> Var<'t, T> {
+impl<T: Real> Var<'_, T> {
     /// `log|det W|` of a shared square matrix, `1 x 1`: no overflow at any size.
     #[track_caller]
     pub fn log_abs_det(self) -> Self {
@@ -85,7 +85,7 @@ fn moved<'t, T: Real>(r: &'t Recorder<T>, x: Var<'t, T>, dx: &Tangent<'t, T>) ->
 
 /// `(log|det W|, packed factors, row permutation)`.
 #[derive(Clone, Copy, Debug)]
-pub struct Lu;
+pub(crate) struct Lu;
 
 impl<T: Real> Primitive<T> for Lu {
     fn name(&self) -> &'static str {
@@ -115,6 +115,7 @@ impl<T: Real> Primitive<T> for Lu {
     ) -> Result<Tangents<'t, T>, Error> {
         // d log|det W| = tr(W⁻¹ dW)
         let log = dx[0].linear(r, x[0].shape(), 1, |dw| (x[0].inverse().transpose() * dw).sum_all());
+        // The factors reach solves only, as auxiliary inputs.
         Ok(smallvec![log, Tangent::zero(y[1].cols()), Tangent::zero(y[2].cols())])
     }
 
@@ -143,9 +144,38 @@ impl<T: Real> Primitive<T> for Lu {
 
 /// Every line `b` becomes `W⁻¹ b` (or `W⁻ᵀ b`); inputs `W`, packed factors, permutation, lines.
 #[derive(Clone, Copy, Debug)]
-pub struct LuSolve {
+pub(crate) struct LuSolve {
     /// Whether to solve with `Wᵀ`.
-    pub transpose: bool,
+    transpose: bool,
+}
+
+/// Columns that a solve works on for so many lines. A single one would take the matrix-vector
+/// kernels, which round differently: a row's result would depend on whether it stands alone.
+fn columns_for(lines: usize) -> usize {
+    lines.max(2)
+}
+
+/// Puts `lines` of `n` numbers side by side as columns, zeros where there are too few of them;
+/// `solve` works on the columns, and the lines come back in `out` (NaN if it fails).
+fn by_columns<T: Real>(
+    out: &mut [T],
+    lines: &[T],
+    n: usize,
+    columns: &mut [T],
+    solve: impl FnOnce(&mut [T]) -> bool,
+) {
+    let count = lines.len() / n.max(1);
+    let m = columns_for(count);
+    columns.fill(T::ZERO);
+    for (i, line) in lines.chunks_exact(n.max(1)).enumerate() {
+        line.iter().enumerate().for_each(|(j, &x)| columns[j * m + i] = x);
+    }
+    if !solve(columns) {
+        return out.fill(T::NAN);
+    }
+    for (i, line) in out.chunks_exact_mut(n.max(1)).enumerate() {
+        line.iter_mut().enumerate().for_each(|(j, x)| *x = columns[j * m + i]);
+    }
 }
 
 /// Transposes `lines` (`m x n`) into the `n x m` buffer `out`.
@@ -174,14 +204,11 @@ impl<T: Real> Primitive<T> for LuSolve {
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
         let n = cx.input_shapes[0].cols();
         let b = cx.inputs[3];
-        let (columns, rest) = cx.scratch.split_at_mut(b.len());
-        transpose_into(columns, b, n);
-        let solved =
-            lu::solve_packed(cx.inputs[1], cx.inputs[2], columns, &mut rest[..b.len()], self.transpose);
-        match solved {
-            Ok(()) => transpose_into(cx.outputs[0], columns, b.len() / n.max(1)),
-            Err(_) => cx.outputs[0].fill(T::NAN),
-        }
+        let len = n * columns_for(b.len() / n.max(1));
+        let (columns, rest) = cx.scratch[..2 * len].split_at_mut(len);
+        by_columns(cx.outputs[0], b, n, columns, |columns| {
+            lu::solve_packed(cx.inputs[1], cx.inputs[2], columns, rest, self.transpose).is_ok()
+        });
     }
 
     fn jvp<'t>(
@@ -225,7 +252,7 @@ impl<T: Real> Primitive<T> for LuSolve {
     }
 
     fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
-        2 * inputs[3].len(rows)
+        2 * inputs[3].cols() * columns_for(inputs[3].lines(rows))
     }
 
     fn key(&self) -> Option<Key> {
@@ -330,12 +357,10 @@ impl<T: Real> Primitive<T> for TriangularSolve {
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
         let n = cx.input_shapes[0].cols();
         let b = cx.inputs[1];
-        let columns = &mut cx.scratch[..b.len()];
-        transpose_into(columns, b, n);
-        match solve_in_place(self.0, n, cx.inputs[0], columns) {
-            Ok(()) => transpose_into(cx.outputs[0], columns, b.len() / n.max(1)),
-            Err(_) => cx.outputs[0].fill(T::NAN),
-        }
+        let columns = &mut cx.scratch[..n * columns_for(b.len() / n.max(1))];
+        by_columns(cx.outputs[0], b, n, columns, |columns| {
+            solve_in_place(self.0, n, cx.inputs[0], columns).is_ok()
+        });
     }
 
     fn jvp<'t>(
@@ -376,7 +401,7 @@ impl<T: Real> Primitive<T> for TriangularSolve {
     }
 
     fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
-        inputs[1].len(rows)
+        inputs[1].cols() * columns_for(inputs[1].lines(rows))
     }
 
     fn key(&self) -> Option<Key> {

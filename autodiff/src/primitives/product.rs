@@ -50,8 +50,25 @@ impl<T: Real> Primitive<T> for MatMul {
         let x = view(cx.inputs[0], cx.input_shapes[0], cx.rows);
         let w = view(cx.inputs[1], cx.input_shapes[1], cx.rows);
         let w = if self.transpose { w.transpose() } else { w };
-        let y = MatMut::from_row_major_slice_mut(&mut *cx.outputs[0], x.nrows(), w.ncols());
-        matmul(y, Accum::Replace, x, w, T::ONE, Par::Seq);
+        if x.nrows() == 1 {
+            // A single line would take the matrix-vector kernels, which round differently: a row's
+            // result would depend on whether it stands alone. So it goes with a line of zeros.
+            let (lines, products) = cx.scratch[..2 * (w.nrows() + w.ncols())].split_at_mut(2 * w.nrows());
+            lines.fill(T::ZERO);
+            lines[..w.nrows()].copy_from_slice(cx.inputs[0]);
+            let x = MatRef::from_row_major_slice(lines, 2, w.nrows());
+            let y = MatMut::from_row_major_slice_mut(products, 2, w.ncols());
+            matmul(y, Accum::Replace, x, w, T::ONE, Par::Seq);
+            cx.outputs[0].copy_from_slice(&products[..w.ncols()]);
+        } else {
+            let y = MatMut::from_row_major_slice_mut(&mut *cx.outputs[0], x.nrows(), w.ncols());
+            matmul(y, Accum::Replace, x, w, T::ONE, Par::Seq);
+        }
+    }
+
+    fn scratch(&self, inputs: &[Shape], _rows: usize) -> usize {
+        let Shape::Shared { rows, cols } = inputs[1] else { return 0 };
+        2 * (rows + cols)
     }
 
     fn jvp<'t>(
@@ -114,21 +131,9 @@ impl<T: Real> Primitive<T> for Outer {
         dx: &[Tangent<'t, T>],
     ) -> Result<Tangents<'t, T>, Error> {
         let out = y[0].shape();
-        let term = |k: usize| -> Result<Tangent<'t, T>, Error> {
-            let Some((_, block)) = dx[k].to_dense(r, x[k].shape()) else {
-                return Ok(Tangent::zero(out.cols()));
-            };
-            if block.shape() != x[k].shape() {
-                return Err(Error::NoDerivative {
-                    op: "outer",
-                    kind: "forward",
-                    reason: "a block of tangents cannot cross a sum over rows; push one tangent at a time",
-                });
-            }
-            let operands = if k == 0 { [block, x[1]] } else { [x[0], block] };
-            Ok(Tangent::dense(r.apply(Self, &operands)))
-        };
-        Ok(smallvec![term(0)?.add(term(1)?, r, out)])
+        let from_x = dx[0].linear(r, x[0].shape(), out.cols(), |dx| r.apply(Self, &[dx, x[1]]));
+        let from_y = dx[1].linear(r, x[1].shape(), out.cols(), |dy| r.apply(Self, &[x[0], dy]));
+        Ok(smallvec![from_x.add(from_y, r, out)])
     }
 
     fn vjp<'t>(

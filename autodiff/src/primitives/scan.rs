@@ -66,7 +66,7 @@ impl<T: Real> Primitive<T> for LogSumExp {
         dy: &[Option<Var<'t, T>>],
         need: &[bool],
     ) -> Result<Cotangents<'t, T>, Error> {
-        Ok(cotangent(dy, need, |dy| x[0].softmax() * dy))
+        Ok(cotangent(dy, need, |dy| dy.chain(x[0].softmax())))
     }
 
     fn key(&self) -> Option<Key> {
@@ -96,7 +96,9 @@ impl<T: Real> Primitive<T> for Softmax {
                 *y = (x - m).exp();
                 total += *y;
             }
-            y.iter_mut().for_each(|y| *y /= total);
+            for y in y {
+                *y /= total;
+            }
         }
     }
 
@@ -121,8 +123,8 @@ impl<T: Real> Primitive<T> for Softmax {
         need: &[bool],
     ) -> Result<Cotangents<'t, T>, Error> {
         Ok(cotangent(dy, need, |dy| {
-            let t = y[0] * dy;
-            t - y[0] * t.sum_cols()
+            let t = dy.chain(y[0]);
+            t - t.sum_cols().chain(y[0])
         }))
     }
 

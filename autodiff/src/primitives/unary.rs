@@ -118,24 +118,6 @@ impl<T: Real> Unary<T> {
             Self::Powf(p) => x.powf(p - one) * p,
         })
     }
-
-    /// Whether `f'` can be infinite or NaN, so that a zero cotangent must be kept zero.
-    fn is_partial(self) -> bool {
-        matches!(
-            self,
-            Self::Exp
-                | Self::ExpM1
-                | Self::Sinh
-                | Self::Cosh
-                | Self::Ln
-                | Self::Ln1p
-                | Self::NormalQuantile
-                | Self::Sqrt
-                | Self::Recip
-                | Self::Powi(_)
-                | Self::Powf(_)
-        )
-    }
 }
 
 fn powi<T: Real>(x: T, n: i32) -> T {
@@ -218,7 +200,8 @@ impl<T: Real> Primitive<T> for Unary<T> {
             Self::Abs => dy * sign(r, x[0]),
             _ => {
                 let d = self.derivative(x[0], y[0]).expect("only affine functions have none");
-                if self.is_partial() { dy.chain(d) } else { dy * d }
+                // Any derivative is NaN where the value is: a zero cotangent stays zero.
+                dy.chain(d)
             }
         }))
     }

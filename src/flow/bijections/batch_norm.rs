@@ -91,7 +91,7 @@ impl Bijection for BatchNorm {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        if (0.0..=1.0).contains(&self.momentum) && self.epsilon > 0.0 {
+        if (0.0..=1.0).contains(&self.momentum) && self.epsilon > 0.0 && self.epsilon.is_finite() {
             Ok(())
         } else {
             Err("momentum must lie in [0, 1] and epsilon must be positive")

@@ -45,6 +45,7 @@ impl Coupling {
     }
 
     /// Log-scale and shift of the moved columns.
+    #[expect(clippy::float_cmp, reason = "a bound of exactly 1 needs no scaling")]
     fn scale_and_shift<'t, T: Real>(
         &self,
         scope: &Scope<'_, 't, T>,
@@ -117,6 +118,9 @@ impl Bijection for Coupling {
         let ascending = self.moved.windows(2).all(|w| w[0] < w[1]);
         if !ascending || self.moved.last().is_some_and(|&j| j >= self.dim) {
             return Err("the moved columns must be ascending and smaller than the number of columns");
+        }
+        if self.hidden.contains(&0) {
+            return Err("hidden layers need at least one unit");
         }
         if self.bound > 0.0 && self.bound.is_finite() { Ok(()) } else { Err("the bound must be positive") }
     }

@@ -1,0 +1,281 @@
+//! One phase of a run: shards of rows, the threads that share them, and single operations.
+
+use crate::plan::{Place, Plan};
+use crate::primitive::Eval;
+use crate::recorder::{Source, Tape, ValueId};
+use eigenflow_linalg::Real;
+use smallvec::SmallVec;
+use std::sync::{Mutex, PoisonError};
+
+/// A fixed share of the rows: what is summed over them, and what later phases read of them.
+#[derive(Debug)]
+pub(crate) struct Lane<T> {
+    pub sums: Vec<Vec<T>>,
+    carried: Vec<Vec<T>>,
+}
+
+impl<T: Real> Lane<T> {
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            sums: plan.accumulators.iter().map(|&n| vec![T::ZERO; n]).collect(),
+            carried: plan.carried.iter().map(|_| Vec::new()).collect(),
+        }
+    }
+}
+
+/// What one thread needs to run operations.
+#[derive(Debug)]
+pub(crate) struct Workspace<T> {
+    slots: Vec<Vec<T>>,
+    scratch: Vec<T>,
+    /// Always empty; keeps its memory between operations ([`recycle`]).
+    views: Views,
+}
+
+impl<T: Real> Workspace<T> {
+    pub fn for_shards(plan: &Plan) -> Self {
+        let slot = |&unit: &usize| vec![T::ZERO; unit * plan.shard_rows];
+        Self { slots: plan.slots.iter().map(slot).collect(), ..Self::for_shared(plan) }
+    }
+
+    pub fn for_shared(plan: &Plan) -> Self {
+        let arity = plan.shapes.iter().map(|s| s.inputs.len()).max().unwrap_or(0);
+        Self { slots: Vec::new(), scratch: vec![T::ZERO; plan.scratch], views: Vec::with_capacity(arity) }
+    }
+}
+
+/// The memory of a list of slices, between two uses: a pair has the layout of a slice.
+type Views = Vec<[usize; 2]>;
+
+/// An empty list in the memory of another one, whatever it held: the standard library collects in
+/// place where the layouts agree.
+fn recycle<A, B>(mut list: Vec<A>) -> Vec<B> {
+    list.clear();
+    list.into_iter().filter_map(|_| None).collect()
+}
+
+/// Program outputs, over all rows of a range of lanes, in order of position.
+pub(crate) type Sinks<'a, T> = SmallVec<[&'a mut [T]; 16]>;
+
+/// What all shards of a phase read.
+pub(crate) struct Stage<'a, T> {
+    pub tape: &'a Tape<T>,
+    pub plan: &'a Plan,
+    pub phase: usize,
+    pub rows: usize,
+    pub shards: usize,
+    pub batch: &'a [&'a [T]],
+    pub inputs: &'a [&'a [T]],
+    pub shared: &'a [Vec<T>],
+    pub workspaces: &'a [Mutex<Workspace<T>>],
+}
+
+/// Where the rows of one shard are.
+#[derive(Clone, Copy)]
+struct Shard {
+    /// First row.
+    first: usize,
+    /// The same, counted from the first row of the lane.
+    in_lane: usize,
+    rows: usize,
+}
+
+impl<T: Real> Stage<'_, T> {
+    /// First row of lane `lane`.
+    fn first_row(&self, lane: usize) -> usize {
+        (self.first_shard(lane) * self.plan.shard_rows).min(self.rows)
+    }
+
+    fn first_shard(&self, lane: usize) -> usize {
+        lane * self.shards / self.plan.lanes
+    }
+
+    /// Makes a lane ready for a new run.
+    pub fn prepare(&self, lane: &mut Lane<T>, index: usize) {
+        lane.sums.iter_mut().for_each(|s| s.fill(T::ZERO));
+        let rows = self.first_row(index + 1) - self.first_row(index);
+        for (buffer, &unit) in lane.carried.iter_mut().zip(&self.plan.carried) {
+            buffer.resize(unit * rows, T::ZERO);
+        }
+    }
+
+    /// Runs lanes `first ..`, splitting them between threads.
+    pub fn lanes(&self, lanes: &mut [Lane<T>], first: usize, mut sinks: Sinks<'_, T>, parallel: bool) {
+        if lanes.len() == 1 {
+            return self.lane(&mut lanes[0], first, &mut sinks);
+        }
+        let middle = lanes.len() / 2;
+        let start = self.first_row(first);
+        let rows = self.first_row(first + middle) - start;
+        let total = self.first_row(first + lanes.len()) - start;
+        if total == 0 {
+            return;
+        }
+        let (a, b) = lanes.split_at_mut(middle);
+        let mut left: Sinks<'_, T> = SmallVec::new();
+        let mut right: Sinks<'_, T> = SmallVec::new();
+        for sink in sinks {
+            let (l, r) = sink.split_at_mut(sink.len() / total * rows);
+            left.push(l);
+            right.push(r);
+        }
+        if parallel {
+            rayon::join(|| self.lanes(a, first, left, true), || self.lanes(b, first + middle, right, true));
+        } else {
+            self.lanes(a, first, left, false);
+            self.lanes(b, first + middle, right, false);
+        }
+    }
+
+    /// Runs the shards of one lane, in order.
+    fn lane(&self, lane: &mut Lane<T>, index: usize, sinks: &mut Sinks<'_, T>) {
+        let shards = self.first_shard(index)..self.first_shard(index + 1);
+        if shards.is_empty() {
+            return;
+        }
+        let thread = rayon::current_thread_index().unwrap_or(0) % self.workspaces.len();
+        let mut workspace = self.workspaces[thread].lock().unwrap_or_else(PoisonError::into_inner);
+        let base = self.first_row(index);
+        for shard in shards {
+            let first = shard * self.plan.shard_rows;
+            let rows = self.plan.shard_rows.min(self.rows - first);
+            self.shard(&mut workspace, lane, Shard { first, in_lane: first - base, rows }, sinks);
+        }
+    }
+
+    /// Runs this phase on the rows of one shard.
+    fn shard(&self, workspace: &mut Workspace<T>, lane: &mut Lane<T>, at: Shard, sinks: &mut Sinks<'_, T>) {
+        let phase = &self.plan.phases[self.phase];
+        let mut order: SmallVec<[usize; 16]> = phase.outputs.iter().map(|&(_, k)| k).collect();
+        order.sort_unstable();
+        let mut outputs = phase.outputs.iter().peekable();
+        // An output is copied where it was computed: after `step`, or at once if it is an input.
+        let mut copy_outputs = |workspace: &Workspace<T>, lane: &Lane<T>, step: Option<usize>| {
+            while let Some(&(_, position)) = outputs.next_if(|&&(s, _)| s == step) {
+                let sink = &mut *sinks[order.partition_point(|&k| k < position)];
+                self.store(workspace, lane, self.plan.outputs[position], sink, at);
+            }
+        };
+        copy_outputs(workspace, lane, None);
+        let mut carried = phase.carried.iter().peekable();
+        for (step, &index) in phase.batch.iter().enumerate() {
+            self.step(workspace, lane, index, at);
+            copy_outputs(workspace, lane, Some(step));
+            while let Some(&(_, k, id)) = carried.next_if(|c| c.0 == step) {
+                let mut buffer = std::mem::take(&mut lane.carried[k]);
+                self.store(workspace, lane, id, &mut buffer, at);
+                lane.carried[k] = buffer;
+            }
+        }
+    }
+
+    fn unit(&self, id: ValueId) -> usize {
+        self.tape.values[id as usize].shape.unit()
+    }
+
+    /// Copies a value to the rows of a lane's buffer.
+    fn store(&self, workspace: &Workspace<T>, lane: &Lane<T>, id: ValueId, sink: &mut [T], at: Shard) {
+        let unit = self.unit(id);
+        let value = self.read(&workspace.slots, lane, id, at);
+        sink[at.in_lane * unit..][..at.rows * unit].copy_from_slice(value);
+    }
+
+    /// Runs one operation on the rows of one shard.
+    fn step(&self, workspace: &mut Workspace<T>, lane: &mut Lane<T>, index: u32, at: Shard) {
+        let plan = self.plan;
+        let ids = self.tape.nodes[index as usize].outputs.clone();
+        let mut out: Outputs<T> = ids
+            .clone()
+            .map(|id| match (plan.places[id as usize], plan.lane_of[id as usize]) {
+                (_, Some(sum)) => std::mem::take(&mut lane.sums[sum]),
+                (Place::Slot(slot), None) => std::mem::take(&mut workspace.slots[slot]),
+                _ => unreachable!("a batch operation gives batch values or sums"),
+            })
+            .collect();
+        let Workspace { slots, scratch, views } = workspace;
+        let read = |id| self.read(slots, lane, id, at);
+        evaluate(self.tape, plan, index, at.rows, read, &mut out, scratch, views);
+        for (id, buffer) in ids.zip(out) {
+            match (plan.places[id as usize], plan.lane_of[id as usize]) {
+                (_, Some(sum)) => lane.sums[sum] = buffer,
+                (Place::Slot(slot), None) => slots[slot] = buffer,
+                _ => {}
+            }
+        }
+    }
+
+    fn read<'b>(&'b self, slots: &'b [Vec<T>], lane: &'b Lane<T>, id: ValueId, at: Shard) -> &'b [T] {
+        let unit = self.unit(id);
+        if let Some(k) = self.plan.carried_of[id as usize]
+            && self.plan.phase_of[id as usize] < self.phase
+        {
+            return &lane.carried[k][at.in_lane * unit..][..at.rows * unit];
+        }
+        match (self.plan.places[id as usize], &self.tape.values[id as usize].source) {
+            (Place::Slot(slot), _) => &slots[slot][..at.rows * unit],
+            (Place::BatchInput(k), _) => &self.batch[k][at.first * unit..][..at.rows * unit],
+            (Place::Shared(k), _) => &self.shared[k],
+            (Place::SharedInput(k), _) => self.inputs[k],
+            (_, Source::Constant(data)) => data,
+            (Place::Dead | Place::Constant, _) => unreachable!("a live operation reads live values"),
+        }
+    }
+}
+
+/// Output buffers of one operation, taken from where they live.
+type Outputs<T> = SmallVec<[Vec<T>; 4]>;
+
+/// Runs one operation on shared values.
+pub(crate) fn run_shared<T: Real>(
+    tape: &Tape<T>,
+    plan: &Plan,
+    index: u32,
+    inputs: &[&[T]],
+    store: &mut [Vec<T>],
+    workspace: &mut Workspace<T>,
+) {
+    let ids = tape.nodes[index as usize].outputs.clone();
+    let place = |id: ValueId| match plan.places[id as usize] {
+        Place::Shared(k) => k,
+        _ => unreachable!("a shared operation gives shared values"),
+    };
+    let mut out: Outputs<T> = ids.clone().map(|id| std::mem::take(&mut store[place(id)])).collect();
+    let read = |id: ValueId| match (plan.places[id as usize], &tape.values[id as usize].source) {
+        (Place::Shared(k), _) => store[k].as_slice(),
+        (Place::SharedInput(k), _) => inputs[k],
+        (_, Source::Constant(data)) => data,
+        _ => unreachable!("a shared operation reads shared values"),
+    };
+    let Workspace { scratch, views, .. } = workspace;
+    evaluate(tape, plan, index, 0, read, &mut out, scratch, views);
+    ids.zip(out).for_each(|(id, buffer)| store[place(id)] = buffer);
+}
+
+/// Computes one operation into its output buffers.
+#[allow(clippy::too_many_arguments)]
+fn evaluate<'a, T: Real>(
+    tape: &Tape<T>,
+    plan: &Plan,
+    index: u32,
+    rows: usize,
+    read: impl Fn(ValueId) -> &'a [T],
+    out: &mut Outputs<T>,
+    scratch: &mut [T],
+    views: &mut Views,
+) {
+    let node = &tape.nodes[index as usize];
+    let shapes = &plan.shapes[index as usize];
+    let mut inputs: Vec<&[T]> = recycle(std::mem::take(views));
+    inputs.extend(node.inputs.iter().map(|&id| read(id)));
+    let mut outputs: SmallVec<[&mut [T]; 4]> =
+        out.iter_mut().zip(&shapes.outputs).map(|(o, s)| &mut o[..s.len(rows)]).collect();
+    node.op.eval(&mut Eval {
+        rows,
+        inputs: &inputs,
+        input_shapes: &shapes.inputs,
+        outputs: &mut outputs,
+        output_shapes: &shapes.outputs,
+        scratch,
+    });
+    *views = recycle(inputs);
+}

@@ -1,0 +1,25 @@
+//! Every claim, listed once.
+
+use super::{Claim, Context, Outcome, linear, stability};
+
+/// All claims, in the order in which they are reported.
+pub fn claims() -> Vec<Box<dyn Claim>> {
+    vec![
+        Box::new(linear::L1),
+        Box::new(linear::L2),
+        Box::new(linear::L4),
+        Box::new(linear::L5),
+        Box::new(linear::L6),
+        Box::new(linear::L8),
+        Box::new(stability::S1),
+        Box::new(stability::S2a),
+        Box::new(stability::S2b),
+        Box::new(stability::S6),
+    ]
+}
+
+/// Checks the claims whose identifiers are in `ids` (without regard to case), or all if it is empty.
+pub fn verify(cx: &Context<'_>, ids: &[String]) -> Vec<Outcome> {
+    let asked = |c: &dyn Claim| ids.is_empty() || ids.iter().any(|id| id.eq_ignore_ascii_case(c.id()));
+    claims().iter().filter(|c| asked(c.as_ref())).map(|c| c.check(cx)).collect()
+}

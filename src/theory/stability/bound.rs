@@ -1,0 +1,124 @@
+//! S1: the penalised likelihood is bounded, whatever the flow and the data.
+
+use super::passage::{in_range, passages, points};
+use crate::flow::base::sup_log_density;
+use crate::flow::{Error, Flow};
+use crate::jacobian::{Direction, Route, jacobians};
+use crate::theory::{Claim, Context, Outcome};
+use eigenflow_linalg::Matrix;
+use std::f64::consts::E;
+
+/// `log p(x) - α‖J(x)‖²_F <= -(D/2) log(4πeα)` at every `x`, for any parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct S1;
+
+/// Weights at which the bound is checked, besides the model's own and each row's sharpest.
+const ALPHAS: [f64; 5] = [1e-4, 1e-2, 0.5, 10.0, 1e3];
+
+/// `log p` and `‖J‖²_F` of rows, with what rounding makes of the first.
+#[derive(Clone, Debug)]
+pub struct Density {
+    /// Columns.
+    pub dim: usize,
+    /// `log p(x)` of each row.
+    pub log_p: Vec<f64>,
+    /// `‖J(x)‖²_F` of each row.
+    pub norm: Vec<f64>,
+    /// Rounding of each row, absolute.
+    pub rounding: Vec<f64>,
+}
+
+impl Density {
+    /// Measures a flow on rows; those outside its range are left out.
+    ///
+    /// # Errors
+    /// As [`Flow::normalize`].
+    pub fn measure(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Self, Error> {
+        let x = in_range(flow, x)?;
+        let log_p = flow.log_density(&x)?;
+        let z = flow.normalize(&x)?.0;
+        let j = jacobians(flow, &x, Direction::Normalize, Route::Push)?;
+        let norm = (0..x.rows()).map(|i| j.get(i).iter().map(|v| v * v).sum()).collect();
+        let passages = passages(flow, &x)?;
+        let d = flow.dim() as f64;
+        // The bound is one of linear algebra for the pair (f, J) as computed: what counts is how far the
+        // log-determinant is from that of J, and the sums.
+        let rounding = passages.iter().enumerate().map(|(i, p)| {
+            let square: f64 = z.row(i).iter().map(|v| v * v).sum();
+            2.0 * f64::EPSILON * (p.log_det + d * square + 4.0 * d)
+        });
+        Ok(Self { dim: flow.dim(), log_p, norm, rounding: rounding.collect() })
+    }
+}
+
+impl S1 {
+    /// The bound `sup log p_base - (D/2) log(2eα)`.
+    ///
+    /// At `α = D / 2‖J‖²` it is the sharpest for a row: `log p <= (D/2) log(‖J‖² / 2πD)`.
+    pub fn bound(dim: usize, alpha: f64) -> f64 {
+        sup_log_density(dim) - 0.5 * dim as f64 * (2.0 * E * alpha).ln()
+    }
+
+    /// The verdict on measurements, at the fixed weights, the model's own (0 for none) and each row's sharpest.
+    pub fn judge(measured: &[Density], own: f64) -> Outcome {
+        // The least slack, less its rounding: negative fails.
+        let mut least = (f64::INFINITY, f64::INFINITY, 0.0);
+        let mut points = 0;
+        for m in measured {
+            for i in 0..m.log_p.len() {
+                points += 1;
+                let sharpest = 0.5 * m.dim as f64 / m.norm[i];
+                for alpha in ALPHAS.into_iter().chain((own > 0.0).then_some(own)).chain([sharpest]) {
+                    let penalty = alpha * m.norm[i];
+                    let slack = Self::bound(m.dim, alpha) - (m.log_p[i] - penalty);
+                    let tolerance =
+                        m.rounding[i] + 4.0 * f64::EPSILON * m.dim as f64 * (penalty + slack.abs());
+                    if !(slack + tolerance >= least.0) {
+                        least = (slack + tolerance, slack, tolerance);
+                    }
+                }
+            }
+        }
+        if points == 0 {
+            return Outcome::undecided("S1", "out of range: no finite log-density");
+        }
+        Outcome::decide("S1", -least.1, least.2)
+            .predicted("log p - α‖J‖² <= -(D/2) log 4πeα")
+            .measured(format!("least slack {:.3e} nats at {points} points", least.1))
+            .tolerance(format!("{:.1e}: rounding of the log-determinant", least.2))
+            .figure("least_slack", least.1)
+            .figure("points", points as f64)
+    }
+}
+
+impl Claim for S1 {
+    fn id(&self) -> &'static str {
+        "S1"
+    }
+
+    fn statement(&self) -> &'static str {
+        "log p(x) - α‖J(x)‖² <= -(D/2) log(4πeα) at every point, for any parameters"
+    }
+
+    fn check(&self, cx: &Context<'_>) -> Outcome {
+        // α acts in training units: on the core, at rows that passed the preprocessing.
+        let run = || {
+            let core = cx.flow.part(cx.flow.core())?;
+            let mut measured = Vec::new();
+            for (_, x) in points(cx) {
+                let rows = if cx.flow.preprocessing() == 0 {
+                    x
+                } else {
+                    let before = cx.flow.part(0..cx.flow.preprocessing())?;
+                    before.normalize(&in_range(&before, &x)?)?.0
+                };
+                measured.push(Density::measure(&core, &rows)?);
+            }
+            Ok::<_, Error>(measured)
+        };
+        match run() {
+            Ok(measured) => Self::judge(&measured, cx.alpha),
+            Err(e) => Outcome::undecided("S1", format!("out of range: {e}")),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! S6: round trips and the three routes to the log-determinant, to rounding.
+
+use super::passage::{Passage, in_range, passages, points};
+use crate::flow::{Error, Flow};
+use crate::jacobian::{Direction, Route, jacobians};
+use crate::theory::{Claim, Context, Outcome};
+use eigenflow_linalg::lu::slogdet;
+use eigenflow_linalg::svd::singular_values;
+use eigenflow_linalg::{Matrix, Real};
+
+/// `‖x - g(f(x))‖ <= eps ‖Σ_l |∂x/∂h_l| w_l‖`, and the sum of the layers' log-determinants, `log|det J|` by LU and
+/// `Σ log s` agree to the like; in both precisions, in and far out of the data.
+#[derive(Clone, Copy, Debug)]
+pub struct S6;
+
+/// First-order bounds are taken at this multiple, for what is of second order.
+const SAFETY: f64 = 2.0;
+/// Where the bound exceeds this share of the row, the precision resolves nothing: saturated.
+const RESOLVED: f64 = 1e-2;
+
+/// What was measured on some rows in one precision.
+#[derive(Clone, Debug)]
+pub struct RoundTrip {
+    /// `eps` of the precision.
+    pub eps: f64,
+    /// Norm of each row.
+    pub norm: Vec<f64>,
+    /// `‖x - g(f(x))‖` of each row.
+    pub error: Vec<f64>,
+    /// `log|det J|` of each row: by the layers, by LU, by singular values.
+    pub log_det: Vec<[f64; 3]>,
+    /// Bounds of each row.
+    pub passages: Vec<Passage>,
+    /// Rows that left the range of the precision.
+    pub out_of_range: usize,
+}
+
+impl RoundTrip {
+    /// Measures `flow` on the rows of `x`, with bounds from the same parameters in `f64`.
+    ///
+    /// # Errors
+    /// As [`Flow::normalize`].
+    pub fn measure<T: Real>(flow: &Flow<T>, x: &Matrix<f64>) -> Result<Self, Error> {
+        let given = x.cast::<T>();
+        let finite = |i: &usize| given.row(*i).iter().all(|v| v.is_finite());
+        let rows: Vec<T> = (0..given.rows()).filter(finite).flat_map(|i| given.row(i).to_vec()).collect();
+        let rows = in_range(flow, &Matrix::new(rows.len() / flow.dim(), flow.dim(), rows))?;
+        let exact = flow.cast::<f64>();
+        let wide = rows.cast::<f64>();
+        let (z, sums) = flow.normalize(&rows)?;
+        let all = 0..flow.layers().len();
+        let back = flow.run(&z, |params, z| vec![flow.record_generate(params, z, all.clone()).out])?;
+        let back = back.into_iter().next().unwrap_or_default();
+        let j = jacobians(flow, &rows, Direction::Normalize, Route::Push)?;
+        let passages = passages(&exact, &wide)?;
+        let mut out = Self {
+            eps: T::EPS.f64(),
+            norm: Vec::new(),
+            error: Vec::new(),
+            log_det: Vec::new(),
+            passages: Vec::new(),
+            out_of_range: x.rows() - rows.rows(),
+        };
+        for (i, passage) in passages.into_iter().enumerate() {
+            let returned = &back[i * flow.dim()..(i + 1) * flow.dim()];
+            let jacobian = j.matrix(i);
+            if jacobian.check_finite("S6").is_err() || returned.iter().any(|v| !v.is_finite()) {
+                out.out_of_range += 1;
+                continue;
+            }
+            let row = wide.row(i);
+            let square = |v: f64| v * v;
+            out.norm.push(row.iter().map(|&v| square(v)).sum::<f64>().sqrt());
+            out.error.push(row.iter().zip(returned).map(|(x, b)| square(x - b.f64())).sum::<f64>().sqrt());
+            let lu = slogdet(&jacobian).map_or(f64::NAN, |(_, l)| l.f64());
+            let svd = singular_values(&jacobian)?.iter().map(|s| s.f64().ln()).sum();
+            out.log_det.push([sums[i].f64(), lu, svd]);
+            out.passages.push(passage);
+        }
+        Ok(out)
+    }
+
+    /// Of all resolved rows the largest errors in units of their bounds: `(round trip, log-determinant)`, and how
+    /// many rows were resolved for each. NaN stays NaN.
+    pub fn ratios(&self) -> (f64, f64, usize, usize) {
+        let (mut trip, mut det, mut trips, mut dets) = (0.0_f64, 0.0_f64, 0, 0);
+        let larger = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
+        for (i, p) in self.passages.iter().enumerate() {
+            let bound = SAFETY * self.eps * p.round_trip;
+            if bound <= RESOLVED * (1.0 + self.norm[i]) {
+                trip = larger(trip, self.error[i] / bound.max(f64::MIN_POSITIVE));
+                trips += 1;
+            }
+            let bound = SAFETY * self.eps * p.log_det;
+            if bound <= RESOLVED * self.norm.len().max(1) as f64 && bound <= 1.0 {
+                let [a, b, c] = self.log_det[i];
+                det = larger(det, larger((a - b).abs(), (a - c).abs()) / bound);
+                dets += 1;
+            }
+        }
+        (trip, det, trips, dets)
+    }
+}
+
+impl S6 {
+    /// The verdict on measurements, by name.
+    pub fn judge(measured: &[(String, RoundTrip)]) -> Outcome {
+        let mut worst = (0.0_f64, String::new());
+        let (mut resolved, mut skipped) = (0, 0);
+        let mut figures = Vec::new();
+        for (name, m) in measured {
+            let (trip, det, trips, dets) = m.ratios();
+            resolved += trips + dets;
+            skipped += m.out_of_range + m.passages.len() - trips;
+            for (what, ratio) in [("round trip", trip), ("log-det", det)] {
+                if !(ratio <= worst.0) && !worst.0.is_nan() {
+                    worst = (ratio, format!("{what}, {name}"));
+                }
+            }
+            figures.push((format!("{name} round trip / bound"), trip));
+            figures.push((format!("{name} log-det / bound"), det));
+            figures.push((format!("{name} rows resolved"), trips as f64));
+        }
+        let mut outcome = if resolved == 0 {
+            Outcome::undecided("S6", format!("out of range: {skipped} rows overflow or saturate"))
+        } else {
+            Outcome::decide("S6", worst.0, 1.0)
+                .predicted("x = g(f(x)); three routes to log|det J| agree")
+                .measured(format!("{:.2} of the bound at worst ({})", worst.0, worst.1))
+                .tolerance("eps Σ_l |∂x/∂h_l| w_l, w_l the layers' operations")
+        };
+        for (name, value) in figures {
+            outcome = outcome.figure(&name, value);
+        }
+        outcome.figure("rows out of range", skipped as f64)
+    }
+}
+
+impl Claim for S6 {
+    fn id(&self) -> &'static str {
+        "S6"
+    }
+
+    fn statement(&self) -> &'static str {
+        "x = g(f(x)) to rounding times sensitivities, and three routes to log|det J| agree"
+    }
+
+    fn check(&self, cx: &Context<'_>) -> Outcome {
+        let single = cx.flow.cast::<f32>();
+        let mut measured = Vec::new();
+        for (name, x) in points(cx) {
+            match RoundTrip::measure(cx.flow, &x) {
+                Ok(m) => measured.push((format!("{name}, f64"), m)),
+                Err(e) => return Outcome::undecided("S6", format!("out of range: {e}")),
+            }
+            // What f32 cannot represent at all is out of its range, not a failure.
+            if let Ok(m) = RoundTrip::measure(&single, &x) {
+                measured.push((format!("{name}, f32"), m));
+            }
+        }
+        Self::judge(&measured)
+    }
+}
