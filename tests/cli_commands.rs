@@ -80,7 +80,7 @@ fn covariance_is_that_of_the_jacobian() {
 #[test]
 fn latents_and_samples_go_round() {
     let room = Room::with_model();
-    room.ok(&format!("data s-curve -n 40 --seed 3 --out d.npy"));
+    room.ok("data s-curve -n 40 --seed 3 --out d.npy");
     room.ok("normalize m.safetensors d.npy --out z.npy");
     room.ok("generate m.safetensors z.npy --out x.npy");
     let (d, x) = (room.array("d.npy").data, room.array("x.npy").data);

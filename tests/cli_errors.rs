@@ -30,9 +30,8 @@ fn data_at_fault_is_named_with_its_place() {
 fn rows_out_of_reach_are_named() {
     let room = Room::with_model();
     room.write("far.csv", "x,y,z\n0,0,0\n1,1e300,1\n");
-    for command in ["log-prob", "normalize"] {
-        room.says(&format!("{command} m.safetensors far.csv"), 2, &["far.csv", "row 2", "out"]);
-    }
+    room.says("log-prob m.safetensors far.csv", 2, &["far.csv", "row 2", "out"]);
+    room.says("score m.safetensors far.csv", 2, &["far.csv", "row 2", "out"]);
     room.write("big.csv", "x,y,z\n1,1e39,1\n");
     room.says("log-prob m.safetensors big.csv --dtype f32", 2, &["big.csv", "row 1", "column 'y'", "f64"]);
 }
@@ -47,9 +46,10 @@ fn models_at_fault_are_named_with_their_place() {
     let end = nan.len();
     nan[end - 8..].copy_from_slice(&f64::NAN.to_le_bytes());
     room.write("nan.safetensors", nan);
-    let at = sound.windows(20).position(|w| w == br#"\"format_version\":1,"#).unwrap();
+    let version = br#"\"format_version\":1"#;
+    let at = sound.windows(version.len()).position(|w| w == version).unwrap();
     let mut newer = sound.clone();
-    newer[at + 18] = b'9';
+    newer[at + version.len() - 1] = b'9';
     room.write("newer.safetensors", newer);
     let data = "builtin:s-curve?n=3";
     room.says(&format!("log-prob cut.safetensors {data}"), 2, &["cut.safetensors"]);

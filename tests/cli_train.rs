@@ -97,8 +97,8 @@ fn a_guard_that_stops_is_an_answer_and_keeps_the_model_that_was() {
 #[test]
 fn constant_columns_are_named() {
     let room = Room::new();
-    let rows: String = (0..60).map(|i| format!("{},{},7\n", i % 7, i * i % 11)).collect();
-    room.write("d.csv", format!("a,b,flat\n{rows}"));
+    let rows: Vec<String> = (0..60).map(|i| format!("{},{},7\n", i % 7, i * i % 11)).collect();
+    room.write("d.csv", format!("a,b,flat\n{}", rows.concat()));
     let output = room.run(&format!("train d.csv --out m.safetensors {TINY} --epochs 1 --alpha 0.01 --quiet"));
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stderr).unwrap();

@@ -43,7 +43,7 @@ impl Room {
         assert!(!error.contains("panicked"), "{args}: {error}");
         for entry in std::fs::read_dir(self.0.path()).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            assert!(!name.ends_with(".tmp"), "{args} left {name}");
+            assert!(!name.starts_with(".eigenflow-"), "{args} left {name}");
         }
         output
     }
