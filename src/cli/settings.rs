@@ -27,7 +27,7 @@ pub(crate) struct Settings {
     /// Bound c of a coupling's log-scale: the scale lies in [e^-c, e^c] [default: 2]
     #[arg(long, value_name = "C", allow_negative_numbers = true)]
     pub scale_bound: Option<f64>,
-    /// How couplings split columns: halves, alternating or random [default: halves]
+    /// How couplings split columns: halves, alternating or random [default: random]
     #[arg(long, value_name = "MASK", value_parser = named::<Mask>)]
     pub mask: Option<Mask>,
     /// Batch normalization after every so many layers of paper; 0 is never [default: 0]

@@ -178,16 +178,6 @@ fn by_columns<T: Real>(
     }
 }
 
-/// Transposes `lines` (`m x n`) into the `n x m` buffer `out`.
-fn transpose_into<T: Real>(out: &mut [T], lines: &[T], n: usize) {
-    let m = lines.len() / n.max(1);
-    for i in 0..m {
-        for j in 0..n {
-            out[j * m + i] = lines[i * n + j];
-        }
-    }
-}
-
 impl<T: Real> Primitive<T> for LuSolve {
     fn name(&self) -> &'static str {
         "solve"
