@@ -23,6 +23,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use session::{Global, Session};
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// Learn a normalizing flow, read the local covariance of the data off its exact Jacobians, and check on
@@ -113,7 +114,6 @@ fn usage(error: &clap::Error) -> Result<(), Failure> {
         let text = error.render().to_string();
         return Err(Failure::Input(text.trim_start_matches("error: ").trim_end().to_owned()));
     }
-    use std::io::IsTerminal;
     let styled = error.render();
     let text = if std::io::stdout().is_terminal() { styled.ansi().to_string() } else { styled.to_string() };
     output::print(&text)

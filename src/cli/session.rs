@@ -13,7 +13,7 @@ use std::path::Path;
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Seed of everything random [default: 0]
-    #[arg(long, global = true, value_name = "S")]
+    #[arg(long, global = true, value_name = "S", allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Number of threads; never changes a result [default: all cores]
     #[arg(long, global = true, value_name = "T")]

@@ -43,6 +43,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Input(format!("--out {file}: a model is a .safetensors file; name it so")));
     }
     settings.options(s.seed()).check()?;
+    probe(&a.out)?;
     let checkpoint = checkpoint_of(&a.out);
     let resumed = if a.resume { Some(AnyModel::load(&checkpoint)?) } else { None };
     let single = match (s.global.dtype, &resumed) {
@@ -57,11 +58,34 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     if single { job.train::<f32>(resumed.as_ref()) } else { job.train::<f64>(resumed.as_ref()) }
 }
 
+/// That the model's folder can be written, asked before training and not after it.
+fn probe(model: &Path) -> Result<(), Failure> {
+    let folder = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| {
+        Failure::Output(format!("--out {}: cannot be written: {error}; nothing was changed", model.display()))
+    })
+}
+
 /// `MODEL.checkpoint`.
 fn checkpoint_of(model: &Path) -> PathBuf {
     let mut name = OsString::from(model);
     name.push(".checkpoint");
     name.into()
+}
+
+/// An error of training with the name of the data, where it is the data's fault.
+fn named(error: train::Error, training: &Table) -> Failure {
+    match error {
+        train::Error::Flow(crate::flow::Error::Option { .. }) | train::Error::Option { .. } => error.into(),
+        other => Failure::Input(format!("{} (training rows): {other}", training.source)),
+    }
+}
+
+/// Where a run starts: a model, what to warn of, and the epochs that it has behind it.
+struct Start<T> {
+    model: Model<T>,
+    warnings: Vec<String>,
+    done: usize,
 }
 
 /// A training run with all that it needs.
@@ -95,18 +119,21 @@ impl Job<'_> {
         };
         let x: Matrix<T> = training.cast()?;
         let held: Option<Matrix<T>> = valid.as_ref().map(Table::cast).transpose()?;
-        let (mut model, done) = match resumed {
-            None => (self.fresh(&training, &options)?, 0),
+        let Start { mut model, warnings, done } = match resumed {
+            None => self.fresh(&training, &options)?,
             Some(checkpoint) => self.resumed(checkpoint.cast(), &training, &mut options)?,
         };
-        let mut warnings: Vec<String> = Vec::new();
-        if resumed.is_none() {
-            warnings = model.1;
-            warnings.iter().for_each(|w| warn(w));
+        for warning in &warnings {
+            warn(warning);
         }
-        let model = &mut model.0;
 
         interrupt::wait_for_epoch();
+        s.note(&format!(
+            "training {} on {} rows, {} for validation; Ctrl-C stops after an epoch and keeps a checkpoint",
+            self.settings.preset().flow.as_str(),
+            x.rows(),
+            held.as_ref().map_or(0, Matrix::rows)
+        ));
         let progress = Progress::new(s, options.epochs);
         let mut last = Instant::now();
         let mut lost: Option<Failure> = None;
@@ -147,9 +174,11 @@ impl Job<'_> {
                 model.save(&self.checkpoint)?;
                 return Err(Failure::Answer(format!("{error}; the last good model is in {place}")));
             }
-            Err(error) => return Err(self.named(error, &training)),
+            Err(error) => return Err(named(error, &training)),
         };
-        record.warnings.iter().for_each(|w| warn(w));
+        for warning in &record.warnings {
+            warn(warning);
+        }
         record.warnings.splice(0..0, warnings);
         model.record = Some(with_record(&provenance, &record));
         if interrupt::wanted() {
@@ -161,18 +190,14 @@ impl Job<'_> {
         }
         model.save(&self.a.out)?;
         model.save(&self.checkpoint)?;
-        self.summary(model, &record, valid.as_ref().unwrap_or(&training), done)
+        self.summary(&model, &record, valid.as_ref().unwrap_or(&training), done)
     }
 
-    /// A new model, and warnings.
-    fn fresh<T: Element>(
-        &self,
-        training: &Table,
-        options: &TrainOptions,
-    ) -> Result<(Model<T>, Vec<String>), Failure> {
+    /// A new model.
+    fn fresh<T: Element>(&self, training: &Table, options: &TrainOptions) -> Result<Start<T>, Failure> {
         let (preset, preprocess) = (self.settings.preset(), self.settings.preprocess());
         let built = train::build::<T>(&preset, preprocess, &training.values, options)
-            .map_err(|e| self.named(e, training))?;
+            .map_err(|e| named(e, training))?;
         // Told here by name instead of by number.
         let mut warnings = built.warnings;
         warnings.retain(|w| !w.starts_with("constant columns"));
@@ -188,16 +213,16 @@ impl Job<'_> {
             );
         }
         let model = Model { flow: built.flow, columns: training.names.clone(), record: None };
-        Ok((model, warnings))
+        Ok(Start { model, warnings, done: 0 })
     }
 
-    /// The model of a checkpoint, and the epochs that it has behind it.
+    /// The model of a checkpoint; `options` become those of what is left to do.
     fn resumed<T: Element>(
         &self,
         model: Model<T>,
         training: &Table,
         options: &mut TrainOptions,
-    ) -> Result<((Model<T>, Vec<String>), usize), Failure> {
+    ) -> Result<Start<T>, Failure> {
         let file = self.checkpoint.display();
         let fail = |problem: String| Failure::Input(format!("{file}: {problem}"));
         if model.flow.dim() != training.cols() {
@@ -224,17 +249,7 @@ impl Job<'_> {
         ));
         // Another order of rows than in the epochs behind it; the split keeps the seed given.
         options.seed = crate::random::hash_words(options.seed, [done as u64]);
-        Ok(((model, Vec::new()), done))
-    }
-
-    /// An error of training with the names of the data.
-    fn named(&self, error: train::Error, training: &Table) -> Failure {
-        match error {
-            train::Error::Flow(crate::flow::Error::Option { .. }) | train::Error::Option { .. } => {
-                error.into()
-            }
-            other => Failure::Input(format!("{}: {other}", training.source)),
-        }
+        Ok(Start { model, warnings: Vec::new(), done })
     }
 
     /// What the record says beside the training itself.

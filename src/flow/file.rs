@@ -382,7 +382,7 @@ mod tests {
         says(tampered(|h| h["layers"][1] = wide), "every column must occur exactly once");
         says(
             tampered(|h| {
-                h["layers"][1] = json!({"kind": "batch-norm", "dim": 2, "momentum": 0.1, "epsilon": 1e-5})
+                h["layers"][1] = json!({"kind": "batch-norm", "dim": 2, "momentum": 0.1, "epsilon": 1e-5});
             }),
             "is missing",
         );

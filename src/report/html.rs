@@ -42,8 +42,9 @@ tr.undecided td:last-child { border-left: .4rem solid #888; }
 ";
 
 fn section(section: &Section) -> String {
-    let notes: String = section.notes.iter().map(|note| format!("<li>{}</li>\n", escape(note))).collect();
-    let notes = if notes.is_empty() { notes } else { format!("<ul>\n{notes}</ul>\n") };
+    let notes: Vec<String> =
+        section.notes.iter().map(|note| format!("<li>{}</li>\n", escape(note))).collect();
+    let notes = if notes.is_empty() { String::new() } else { format!("<ul>\n{}</ul>\n", notes.concat()) };
     let head: String = ["id", "claim", "predicted", "measured", "tolerance", "verdict"]
         .map(|name| format!("<th scope=\"col\">{name}</th>"))
         .concat();

@@ -1,6 +1,7 @@
 //! The table of a verification, as text.
 
 use super::{Section, verdict_text};
+use std::fmt::Write;
 
 /// Widest cell; longer ones are continued on the next line.
 const WIDTH: usize = 34;
@@ -30,13 +31,16 @@ pub fn text(section: &Section) -> String {
     };
     let widths: Vec<usize> = (0..6).map(width).collect();
     let mut out = format!("{}\n", section.data);
-    section.notes.iter().for_each(|note| out += &format!("{note}\n"));
+    for note in &section.notes {
+        out.extend([note, "\n"]);
+    }
     out.push('\n');
     for row in &rows {
         for k in 0..row.iter().map(Vec::len).max().unwrap_or(0) {
             let mut line = String::new();
             for (cell, &width) in row.iter().zip(&widths) {
-                line += &format!("{:<width$}  ", cell.get(k).map_or("", String::as_str));
+                // Writing into a String cannot fail.
+                let _ = write!(line, "{:<width$}  ", cell.get(k).map_or("", String::as_str));
             }
             out += line.trim_end();
             out.push('\n');
