@@ -26,6 +26,17 @@ pub enum Error {
         /// Why, and what to do instead.
         reason: &'static str,
     },
+    /// A derivative rule is wrong, or the point is too close to a kink or a pole.
+    #[error(
+        "{rule}: the derivative is off by {excess:.3e} times its tolerance; check the rules, and \
+             that the point is not next to a kink or a pole"
+    )]
+    Gradient {
+        /// Which check failed: `"jvp"`, `"vjp"` or `"duality"`.
+        rule: &'static str,
+        /// The error in units of its tolerance.
+        excess: f64,
+    },
     /// A run was given the wrong number of inputs or outputs.
     #[error("the program takes {expected} {what}, {given} given")]
     Count {

@@ -5,6 +5,7 @@
 //! Each primitive has three rules ([`Primitive`]): `eval`, `jvp` and `vjp`; the two derivative
 //! rules *record* tape operations, so they can be differentiated again.
 
+pub mod check;
 pub mod drivers;
 mod error;
 mod forward;
@@ -19,6 +20,7 @@ mod stage;
 mod tangent;
 mod var;
 
+pub use check::{GradReport, gradcheck, gradient_report};
 pub use drivers::{
     Mode, grad, hessian, hvp, jacobian, jvp, pull_jacobian, push_jacobian, value_and_grad, vjp,
 };

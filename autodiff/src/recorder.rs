@@ -111,6 +111,14 @@ impl<T: Real> Recorder<T> {
         Var::new(self, id)
     }
 
+    /// Declares the next batch or shared input, whichever the shape says.
+    pub fn input(&self, shape: Shape) -> Var<'_, T> {
+        match shape {
+            Shape::Batch { tangents, cols } => self.batch_block(tangents, cols),
+            Shape::Shared { rows, cols } => self.shared(rows, cols),
+        }
+    }
+
     /// A constant shared matrix.
     ///
     /// # Panics
