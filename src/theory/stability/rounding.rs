@@ -79,6 +79,23 @@ pub(super) fn rounding(flow: &Flow<f64>, k: usize, kappa: f64, x: &[f64], z: &[f
             let inner = z[j].abs() * u.cosh();
             (4.0 * F * z[j].abs(), 2.0 * F * (x[j].abs() + inner), 2.0 * F * (3.0 * u.abs() + 2.0))
         }),
+        Layer::Banana(_) => columns(&|j| match j {
+            0 => (0.0, 0.0, 0.0),
+            _ => {
+                let bend = 4.0 * p(0)[j - 1].abs() * (x[0] * x[0] + 1.0);
+                (bend + x[j].abs() + z[j].abs(), bend + x[j].abs() + z[j].abs(), 0.0)
+            }
+        }),
+        Layer::SinhArcsinh(_) => columns(&|j| {
+            let (skew, log_tail) = (p(0)[j], p(1)[j]);
+            let (a, tail) = (x[j].asinh(), log_tail.exp());
+            let u = a * tail - skew;
+            // Errors of the arguments of the outer functions, which pass with slope cosh.
+            let of_u = (a * tail).abs() * (2.0 * F + log_tail.abs() + 1.0) + skew.abs() + u.abs();
+            let of_a = (a.abs() * (2.0 * F + log_tail.abs() + 1.0)) + (F * u.abs() + skew.abs()) / tail;
+            let log_det = 2.0 * F * (3.0 * (u.abs() + a.abs()) + 4.0) + of_u + F * a.abs() + log_tail.abs();
+            (F * z[j].abs() + u.cosh() * of_u, F * x[j].abs() + a.cosh() * of_a, log_det)
+        }),
         Layer::Logit(l) => columns(&|j| {
             let slope = (1.0 - 2.0 * l.margin) / (l.high - l.low);
             let u = (x[j] - l.low) * slope + l.margin;
