@@ -27,6 +27,34 @@ fn results_have_the_shapes_of_the_contract() {
     assert_eq!(shape("d.npy"), [11, 2]);
 }
 
+/// `ŷ = Vᵀ J⁻¹ z`, scales are roots of the eigenvalues of `C`, shares of all components add up to 1.
+#[test]
+fn components_are_latents_in_the_frame_of_the_covariance() {
+    let room = Room::with_model();
+    room.ok(&format!("components m.safetensors {DATA} --out y.npz"));
+    room.ok(&format!("components m.safetensors {DATA} --top 2 --out t.npz"));
+    assert_eq!(room.array("t.npz:components").shape, [40, 2]);
+    assert_eq!(room.array("t.npz:scales").shape, [40, 2]);
+    assert_eq!(room.array("t.npz:axes").shape, [40, 3, 2]);
+    assert_eq!(room.array("t.npz:significance").shape, [2]);
+    room.ok(&format!("covariance m.safetensors {DATA} --out c.npz"));
+    room.ok(&format!("normalize m.safetensors {DATA} --out z.npy"));
+    room.ok("jacobian m.safetensors z.npy --direction generate --out g.npy");
+    let of = |name: &str| room.array(name).data;
+    let (y, scales, axes) = (of("y.npz:components"), of("y.npz:scales"), of("y.npz:axes"));
+    let (values, z, g) = (of("c.npz:eigenvalues"), of("z.npy"), of("g.npy"));
+    for n in 0..40 {
+        for k in 0..3 {
+            let at = 3 * n + k;
+            assert!((scales[at] * scales[at] - values[at]).abs() < 1e-12 * values[at]);
+            let step = |i: usize| (0..3).map(|j| g[9 * n + 3 * i + j] * z[3 * n + j]).sum::<f64>();
+            let expected: f64 = (0..3).map(|i| axes[9 * n + 3 * i + k] * step(i)).sum();
+            assert!((y[at] - expected).abs() < 1e-11, "row {n}: {} {expected}", y[at]);
+        }
+    }
+    assert!((of("y.npz:significance").iter().sum::<f64>() - 1.0).abs() < 1e-12);
+}
+
 /// `log p = -(D ln 2π + |z|²)/2 + ln|det J|`, from three commands.
 #[test]
 fn densities_latents_and_jacobians_belong_together() {

@@ -1,5 +1,6 @@
 //! The command line: one file a command, which parses, calls and prints.
 
+mod components;
 mod covariance;
 mod data;
 mod failure;
@@ -63,6 +64,8 @@ enum Command {
     Jacobian(jacobian::Arguments),
     /// Eigendecomposition of the local covariance of each row, largest first
     Covariance(covariance::Arguments),
+    /// Un-whitened components of each row, with their scales, axes and significance
+    Components(components::Arguments),
     /// Architecture, parameters, training record and condition of a model
     Inspect(inspect::Arguments),
     /// A built-in data set as a file, or a list of them
@@ -97,6 +100,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Sample(a) => sample::run(s, a),
         Command::Jacobian(a) => jacobian::run(s, a),
         Command::Covariance(a) => covariance::run(s, a),
+        Command::Components(a) => components::run(s, a),
         Command::Inspect(a) => inspect::run(s, a),
         Command::Data(a) => data::run(s, a),
         Command::Other(words) => {
