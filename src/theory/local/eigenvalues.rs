@@ -82,17 +82,26 @@ impl Eigenpairs {
             .collect();
         let order = Order::fit(&series.eps, &error, &floor, &usable, p);
         let mut within = true;
-        for r in (0..series.eps.len().saturating_sub(2)).filter(|&r| usable[r]) {
-            let eps = series.eps[r];
-            // Second divided difference in ε²: the coefficient of ε⁴.
+        // Coefficient of ε⁴ by the second divided difference in ε² of S at three radii.
+        let fourth = |r: usize| {
+            let square = |a: usize| series.eps[a].powi(2);
             let slope = |a: usize| {
-                let over = series.eps[a].powi(2) - series.eps[a + 1].powi(2);
-                difference(&series.s[a], &series.s[a + 1]).map(|x| x / over)
+                difference(&series.s[a], &series.s[a + 1]).map(|x| x / (square(a) - square(a + 1)))
             };
-            let over = eps.powi(2) - series.eps[r + 2].powi(2);
-            let fourth = difference(&slope(r), &slope(r + 1)).norm() / over * unit;
+            difference(&slope(r), &slope(r + 1)).map(|x| x * unit / (square(r) - square(r + 2)))
+        };
+        for r in (0..series.eps.len().saturating_sub(3)).filter(|&r| usable[r]) {
+            let quarter = series.eps[r].powi(4);
+            // Rounding in the estimate, for radii √2 apart.
             let own_floor = (2.0 * (floor[r] + floor[r + 1]) + 4.0 * (floor[r + 1] + floor[r + 2])) / 0.75;
-            let bound = eps * eps * size + LEADING * eps.powi(4) * fourth + own_floor + floor[r];
+            let (here, next) = (fourth(r), fourth(r + 1));
+            // With S = A + ε²K + ε⁴L + ε⁶P the two differ by 0.875 ε²P: below half of the first, the
+            // remainder ‖L + ε²P‖ is at most 1.43 times the estimate.
+            if quarter * difference(&here, &next).norm() > 0.5 * quarter * here.norm() + own_floor {
+                continue;
+            }
+            let remainder = LEADING * quarter * here.norm() + own_floor;
+            let bound = series.eps[r].powi(2) * size + remainder + floor[r];
             let e = &spectra[r];
             within &= (0..d).all(|i| (e.values[i] - self.values[i]).abs() <= bound);
             for &i in &followed {
