@@ -110,7 +110,8 @@ impl<T: Real> Recorder<T> {
             let x: SmallVec<[Var<'t, T>; 4]> = node.inputs.iter().map(|&id| Var::new(self, id)).collect();
             let y: SmallVec<[Var<'t, T>; 2]> = ids.clone().map(|id| Var::new(self, id)).collect();
             let refuse = |reason| Error::NoDerivative { op: node.op.name(), kind: "reverse", reason };
-            if by_row && y.iter().any(|v| v.shape().tangents() > 1) {
+            let reached = x.iter().zip(&need).filter(|(_, need)| **need).map(|(v, _)| v);
+            if by_row && y.iter().chain(reached).any(|v| v.shape().tangents() > 1) {
                 return Err(refuse("the value already carries a block of tangents; pull one seed at a time"));
             }
             // The inputs are batch values, so a shared value that depends on them is a sum.
