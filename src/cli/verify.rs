@@ -92,7 +92,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             sections.push(section);
         }
     }
-    finish(s, a, Report::new(s.seed(), sections))
+    finish(s, a, &Report::new(s.seed(), sections))
 }
 
 /// The claims asked for, all known.
@@ -389,14 +389,14 @@ fn mean_and_error(x: &[f64]) -> (f64, f64) {
 }
 
 /// Writes the reports, prints the verdict, and gives the exit code.
-fn finish(s: &Session, a: &Arguments, report: Report) -> Result<(), Failure> {
+fn finish(s: &Session, a: &Arguments, report: &Report) -> Result<(), Failure> {
     if let Some(folder) = &a.out {
-        json::write(&folder.join("report.json"), &report)?;
-        html::write(&folder.join("report.html"), &report)?;
+        json::write(&folder.join("report.json"), report)?;
+        html::write(&folder.join("report.html"), report)?;
     }
     let counts = report.counts();
     if s.global.json {
-        print_json(&json::value(&report))?;
+        print_json(&json::value(report))?;
     } else {
         print(&format!("{counts}\n"))?;
     }

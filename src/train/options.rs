@@ -51,6 +51,7 @@ pub struct TrainOptions {
     pub seed: u64,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
 fn is_infinite(x: &f64) -> bool {
     x.is_infinite()
 }
@@ -59,6 +60,7 @@ fn is_infinite(x: &f64) -> bool {
 mod unbounded {
     use serde::{Deserialize, Deserializer, Serializer};
 
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
     pub fn serialize<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_f64(*x)
     }

@@ -79,12 +79,12 @@ pub(super) fn rounding(flow: &Flow<f64>, k: usize, kappa: f64, x: &[f64], z: &[f
             let inner = z[j].abs() * u.cosh();
             (4.0 * F * z[j].abs(), 2.0 * F * (x[j].abs() + inner), 2.0 * F * (3.0 * u.abs() + 2.0))
         }),
-        Layer::Banana(_) => columns(&|j| match j {
-            0 => (0.0, 0.0, 0.0),
-            _ => {
-                let bend = 4.0 * p(0)[j - 1].abs() * (x[0] * x[0] + 1.0);
-                (bend + x[j].abs() + z[j].abs(), bend + x[j].abs() + z[j].abs(), 0.0)
+        Layer::Banana(_) => columns(&|j| {
+            if j == 0 {
+                return (0.0, 0.0, 0.0);
             }
+            let bend = 4.0 * p(0)[j - 1].abs() * (x[0] * x[0] + 1.0);
+            (bend + x[j].abs() + z[j].abs(), bend + x[j].abs() + z[j].abs(), 0.0)
         }),
         Layer::SinhArcsinh(_) => columns(&|j| {
             let (skew, log_tail) = (p(0)[j], p(1)[j]);
