@@ -1,13 +1,13 @@
 //! What the project promises of trained models, on synthetic and on real data.
 
 use eigenflow::data::builtin::s_curve_log_densities;
-use eigenflow::data::{Selection, Source, Table};
+use eigenflow::data::{Element, Selection, Source, Table};
 use eigenflow::flow::Flow;
 use eigenflow::flow::presets::{Name, Preset};
 use eigenflow::jacobian::{Direction, Route, jacobians};
 use eigenflow::random::generator;
 use eigenflow::train::{Prepared, Preprocess, TrainOptions, TrainingRecord, build, fit};
-use eigenflow_linalg::{Matrix, Real};
+use eigenflow_linalg::Matrix;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use std::ops::ControlFlow;
@@ -25,10 +25,7 @@ fn real(name: &str) -> Option<Table> {
     Some(load(&format!("{folder}/{name}.npy")))
 }
 
-fn train<T: Real>(flow: &mut Flow<T>, x: &Table, valid: &Table, options: &TrainOptions) -> TrainingRecord
-where
-    T: eigenflow::data::Element,
-{
+fn train<T: Element>(flow: &mut Flow<T>, x: &Table, valid: &Table, options: &TrainOptions) -> TrainingRecord {
     let (x, valid) = (x.cast::<T>().unwrap(), valid.cast::<T>().unwrap());
     fit(flow, &x, Some(&valid), options, &mut |_, _| ControlFlow::Continue(())).unwrap()
 }

@@ -5,7 +5,7 @@
 fn two_sided(x: f64, nu: usize) -> f64 {
     let theta = (x / (nu as f64).sqrt()).atan();
     let (sin, cos) = theta.sin_cos();
-    let even = nu % 2 == 0;
+    let even = nu.is_multiple_of(2);
     // 1 + (1/2) cos² + (1·3)/(2·4) cos⁴ + …, or 1 + (2/3) cos² + (2·4)/(3·5) cos⁴ + …
     let (mut term, mut sum) = (1.0, 0.0);
     let (first, count) = if even { (1, nu / 2) } else { (2, (nu - 1) / 2) };

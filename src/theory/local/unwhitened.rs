@@ -95,14 +95,14 @@ pub fn rotation_error(
     let (a, b) = (components(flow, x, d)?, components(&rotated, x, d)?);
     let rounding = jacobian_rounding(&rotated, x)?;
     let mut worst: Option<f64> = None;
-    for row in 0..x.rows() {
+    for (row, rounding) in rounding.into_iter().enumerate() {
         let s: Vec<f64> = (0..d).map(|k| 1.0 / a.scales[(row, k)]).collect();
         let displacement = a.values.row(row).iter().map(|v| v * v).sum::<f64>().sqrt();
-        let solved = 2.0 / s[0] * rounding[row];
+        let solved = 2.0 / s[0] * rounding;
         for k in 0..d {
             let others = (0..d).filter(|&i| i != k);
             let gap = others.fold(f64::INFINITY, |g, i| g.min((s[i] - s[k]).abs()));
-            let turned = 2.0 * rounding[row] / gap;
+            let turned = 2.0 * rounding / gap;
             let mut sizes: Vec<f64> = (0..d).map(|i| a.axes.get(row)[i * d + k].abs()).collect();
             sizes.sort_by(|a, b| b.total_cmp(a));
             let tie = d > 1 && sizes[0] - sizes[1] <= 2.0 * turned;
