@@ -36,13 +36,8 @@ impl<T: Real> Recorder<T> {
             wide |= dx.is_wider_than(x.shape());
             tangents[x.id() as usize] = Some(dx.clone());
         }
-        let end = outputs.iter().map(|y| y.id() + 1).max().unwrap_or(0);
-        let nodes = self.len();
-        for index in 0..nodes {
+        for index in self.ancestors(outputs) {
             let node = self.node(index);
-            if node.outputs.start >= end {
-                break;
-            }
             let moves = |k: usize| {
                 !node.op.is_auxiliary(k)
                     && tangents[node.inputs[k] as usize].as_ref().is_some_and(|t| !t.is_zero())
@@ -82,6 +77,25 @@ impl<T: Real> Recorder<T> {
             .iter()
             .map(|y| tangents[y.id() as usize].clone().unwrap_or_else(|| Tangent::zero(y.cols())))
             .collect())
+    }
+
+    /// Nodes that the derivatives of these values pass through, in order.
+    fn ancestors(&self, of: &[Var<'_, T>]) -> Vec<usize> {
+        let mut reached = vec![false; self.values_len()];
+        for y in of {
+            reached[y.id() as usize] = true;
+        }
+        let mut nodes = Vec::new();
+        for index in (0..self.len()).rev() {
+            let node = self.node(index);
+            if node.outputs.clone().any(|id| reached[id as usize]) {
+                nodes.push(index);
+                let moving = node.inputs.iter().enumerate().filter(|(k, _)| !node.op.is_auxiliary(*k));
+                moving.for_each(|(_, &id)| reached[id as usize] = true);
+            }
+        }
+        nodes.reverse();
+        nodes
     }
 
     /// Records the single tangents of `outputs` when each `(x, dx)` of `seeds` moves along `dx`.

@@ -44,7 +44,7 @@ impl<T: Real> fmt::Debug for Tangent<'_, T> {
             Kind::Diagonal { seeds, .. } => format!("diagonal {seeds:?}"),
             Kind::Dense { start, block } => format!("dense {:?} from seed {start}", block.shape()),
         });
-        f.debug_list().entries(kinds).finish()
+        write!(f, "[{}]", kinds.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -108,6 +108,9 @@ impl<'t, T: Real> Tangent<'t, T> {
     /// The whole block over seeds `0 .. seeds`, of shape `shape.with_tangents(seeds)`.
     ///
     /// `None` where it is structurally zero.
+    ///
+    /// # Panics
+    /// If it depends on a seed that is not among these.
     pub fn into_block(self, r: &'t Recorder<T>, shape: Shape, seeds: usize) -> Option<Var<'t, T>> {
         if self.is_zero() {
             return None;

@@ -115,11 +115,11 @@ impl<T: Real> Primitive<T> for Compare {
         &self,
         _r: &'t Recorder<T>,
         _x: &[Var<'t, T>],
-        y: &[Var<'t, T>],
+        _y: &[Var<'t, T>],
         _dx: &[Tangent<'t, T>],
     ) -> Result<Tangents<'t, T>, Error> {
-        // A mask never leaves `Mask`, and `select` asks for no tangent of it.
-        Ok(smallvec![Tangent::zero(y[0].cols())])
+        // A mask never leaves `Mask`, and `select` asks for no derivative of it.
+        Err(no_derivative("forward"))
     }
 
     fn vjp<'t>(
@@ -130,12 +130,16 @@ impl<T: Real> Primitive<T> for Compare {
         _dy: &[Option<Var<'t, T>>],
         _need: &[bool],
     ) -> Result<Cotangents<'t, T>, Error> {
-        Err(Error::NoDerivative { op: "compare", kind: "reverse", reason: "a mask is piecewise constant" })
+        Err(no_derivative("reverse"))
     }
 
     fn key(&self) -> Option<Key> {
         Some(key::<Self>(*self as u64, 0))
     }
+}
+
+fn no_derivative(kind: &'static str) -> Error {
+    Error::NoDerivative { op: "compare", kind, reason: "a mask is piecewise constant" }
 }
 
 /// `mask ? a : b` on values of one shape; the mask may have one tangent where they have many.

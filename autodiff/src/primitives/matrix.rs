@@ -1,7 +1,7 @@
 //! Factorisations of shared square matrices and what they are for: `log|det|`, solves, inverse.
 //!
 //! A factorisation is an output of its own, so that derivative rules reuse it instead of
-//! factoring again. No derivative flows through the factors of [`Lu`]: a solve takes the matrix
+//! factoring again. No derivative flows through the factors: a solve takes the matrix
 //! itself beside them, and its rules are those of `W⁻¹` (M. Giles, *Collected matrix derivative
 //! results for forward and reverse mode algorithmic differentiation*, 2008).
 //!

@@ -32,6 +32,8 @@ pub struct Input {
 
 pub type Call<T> = Box<dyn for<'t> Fn(&'t Recorder<T>, &[Var<'t, T>]) -> Var<'t, T>>;
 
+type Operator<T> = for<'t> fn(Var<'t, T>, Var<'t, T>) -> Var<'t, T>;
+
 pub struct Case<T> {
     pub name: &'static str,
     pub inputs: Vec<Input>,
@@ -73,6 +75,11 @@ fn block(tangents: usize, cols: usize) -> Input {
 
 fn shared(rows: usize, cols: usize, domain: Domain) -> Input {
     Input { shape: Shape::shared(rows, cols), domain }
+}
+
+/// Two columns share the last of three seeds, and the second one moves nothing.
+fn seeds() -> Seeds {
+    Seeds::within(&[5, 3, 5], 3..6)
 }
 
 /// All primitives.
@@ -124,7 +131,7 @@ pub fn cases<T: Real>() -> Vec<Case<T>> {
     }
 
     // Every broadcast of two operands.
-    let binary: [(&'static str, Domain, for<'t> fn(Var<'t, T>, Var<'t, T>) -> Var<'t, T>); 8] = [
+    let binary: [(&'static str, Domain, Operator<T>); 8] = [
         ("add", ANY, |a, b| a + b),
         ("sub", ANY, |a, b| a - b),
         ("mul", ANY, |a, b| a * b),
@@ -244,10 +251,6 @@ pub fn cases<T: Real>() -> Vec<Case<T>> {
         }
     }
 
-    // Two columns share seed 2, and seed 1 moves nothing.
-    fn seeds() -> Seeds {
-        Seeds::within(&[5, 3, 5], 3..6)
-    }
     add!("diagonal to block", [batch(3, ANY)], |r, x| r.apply(DiagonalToBlock(seeds()), x));
     add!("block to diagonal", [block(3, 3)], |r, x| r.apply(BlockToDiagonal(seeds()), x));
     add!("row scale", [batch(3, ANY), shared(3, 2, ANY)], |r, x| r.apply(RowScale(seeds()), x));

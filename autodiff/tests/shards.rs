@@ -1,0 +1,176 @@
+//! Shards, lanes and phases: the right numbers, and the same bits for any number of threads.
+
+use eigenflow_autodiff::{Error, Program, Var, push_jacobian};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64;
+
+fn sample(len: usize, seed: u64) -> Vec<f64> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    (0..len).map(|_| 2.0 * rng.random::<f64>() - 1.0).collect()
+}
+
+fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+}
+
+const D: usize = 3;
+const H: usize = 16;
+
+/// Loss, gradients, sums over rows and Jacobians of a network that is wide enough for small shards.
+fn training() -> Program<f64> {
+    Program::try_record(|r| {
+        let (x, v, w) = (r.batch(D), r.shared(D, H), r.shared(H, D));
+        let y = (0..4).fold(x, |x, _| x.matmul(v).tanh().matmul(w) + x);
+        let loss = y.square().sum_all();
+        let mut out = vec![loss, y.sum_rows(), push_jacobian(r, y, x)?, y];
+        out.extend(r.gradient(loss, &[v, w, x])?);
+        Ok::<_, Error>(out)
+    })
+    .unwrap()
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let program = training();
+    let (v, w) = (sample(D * H, 1), sample(H * D, 2));
+    for rows in [1, 7, 64, 500, 1999, 5000] {
+        let x = sample(rows * D, 3);
+        let run = || program.run(rows, &[&x], &[&v, &w]).unwrap();
+        let bits = |out: Vec<Vec<f64>>| -> Vec<u64> { out.concat().iter().map(|x| x.to_bits()).collect() };
+        let one = bits(with_threads(1, run));
+        for threads in [2, 3] {
+            assert!(one == bits(with_threads(threads, run)), "{rows} rows, {threads} threads");
+        }
+    }
+    assert!(program.shard_rows() < 1000, "the rows above must span many shards");
+}
+
+#[test]
+fn a_runner_is_reused_for_any_number_of_rows() {
+    let program = training();
+    let (v, w) = (sample(D * H, 1), sample(H * D, 2));
+    let mut runner = program.runner();
+    for rows in [300, 5, 2000, 0, 300] {
+        let x = sample(rows * D, rows as u64);
+        let mut out: Vec<Vec<f64>> =
+            program.output_shapes().iter().map(|s| vec![f64::NAN; s.len(rows)]).collect();
+        let mut views: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+        runner.run(rows, &[&x], &[&v, &w], &mut views).unwrap();
+        assert_eq!(out, program.run(rows, &[&x], &[&v, &w]).unwrap(), "{rows} rows");
+    }
+}
+
+/// `(x - mean) / sqrt(variance + ε)` over the batch, twice, with a product between.
+fn normalised<'t>(x: Var<'t, f64>, w: Var<'t, f64>, rows: usize) -> Var<'t, f64> {
+    let normalise = |x: Var<'t, f64>| {
+        let centred = x - x.sum_rows() * (1.0 / rows as f64);
+        centred / (centred.square().sum_rows() * (1.0 / rows as f64) + 1e-3).sqrt()
+    };
+    normalise(normalise(x).matmul(w).tanh())
+}
+
+/// The same on plain numbers.
+fn normalised_directly(x: &[f64], w: &[f64], rows: usize) -> Vec<f64> {
+    let normalise = |x: &mut [f64]| {
+        for j in 0..D {
+            let column: Vec<f64> = (0..rows).map(|n| x[n * D + j]).collect();
+            let mean = column.iter().sum::<f64>() / rows as f64;
+            let variance = column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64;
+            (0..rows).for_each(|n| x[n * D + j] = (x[n * D + j] - mean) / (variance + 1e-3).sqrt());
+        }
+    };
+    let mut x = x.to_vec();
+    normalise(&mut x);
+    let mut y: Vec<f64> = (0..rows * D)
+        .map(|k| (0..D).map(|i| x[k / D * D + i] * w[i * D + k % D]).sum::<f64>().tanh())
+        .collect();
+    normalise(&mut y);
+    y
+}
+
+#[test]
+fn sums_over_rows_feed_back_into_rows_across_shards() {
+    let w = sample(D * D, 5);
+    for rows in [2, 40, 3000] {
+        let (x, u, v) = (sample(rows * D, 6), sample(rows * D, 7), sample(rows * D, 8));
+        let program = Program::try_record(|r| {
+            let (x, u, v, w) = (r.batch(D), r.batch(D), r.batch(D), r.shared(D, D));
+            let y = normalised(x, w, rows);
+            let pulled = r.vjp(&[(y, u)], &[x, w])?;
+            // The gradient of a function of the gradient: phases of phases.
+            let twice = r.gradient(pulled[0].square().sum_all(), &[x])?[0];
+            Ok::<_, Error>(vec![y, pulled[0], pulled[1], r.jvp(&[y], &[(x, v)])?[0], twice])
+        })
+        .unwrap();
+        let run = |x: &[f64]| program.run(rows, &[x, &u, &v], &[&w]).unwrap();
+        let out = with_threads(2, || run(&x));
+        assert_eq!(out, with_threads(1, || run(&x)), "{rows} rows");
+        let close = |a: f64, b: f64, scale: f64| assert!((a - b).abs() <= scale, "{rows} rows: {a} {b}");
+        for (&a, b) in out[0].iter().zip(normalised_directly(&x, &w, rows)) {
+            close(a, b, 1e-11);
+        }
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        close(dot(&u, &out[3]), dot(&out[1], &v), 1e-10);
+        let h = 1e-6;
+        let moved = |h: f64| -> Vec<f64> { x.iter().zip(&v).map(|(x, v)| x + h * v).collect() };
+        let (ahead, behind) = (run(&moved(h)), run(&moved(-h)));
+        for ((a, b), jv) in ahead[0].iter().zip(&behind[0]).zip(&out[3]) {
+            close((a - b) / (2.0 * h), *jv, 1e-7);
+        }
+        let penalty = |out: &[Vec<f64>]| dot(&out[1], &out[1]);
+        let slope = (penalty(&ahead) - penalty(&behind)) / (2.0 * h);
+        let expected = dot(&out[4], &v);
+        close(slope, expected, 1e-6 * expected.abs().max(penalty(&out)));
+    }
+}
+
+/// A carried value lives on while later phases use slots of their own.
+#[test]
+fn carried_values_do_not_lose_their_slots() {
+    let program = Program::record(|r| {
+        let x = r.batch(2);
+        let a = x.exp();
+        let total = a.sum_rows();
+        // In the second phase: `a` is read last here, while `b` and `c` are alive.
+        let b = x * total;
+        let c = a * b;
+        let d = x - total;
+        let e = d.sin() + c;
+        vec![(b * c) + (d * e), e.sum_rows(), c]
+    });
+    let rows = 700;
+    let x = sample(rows * 2, 9);
+    let out = program.run(rows, &[&x], &[]).unwrap();
+    let total = [0, 1].map(|j| (0..rows).map(|n| x[2 * n + j].exp()).sum::<f64>());
+    for (k, &x) in x.iter().enumerate() {
+        let (a, total) = (x.exp(), total[k % 2]);
+        let (b, d) = (x * total, x - total);
+        let c = a * b;
+        let expected = b * c + d * (d.sin() + c);
+        assert!((out[0][k] - expected).abs() <= 1e-10 * expected.abs().max(1.0));
+        assert!((out[2][k] - c).abs() <= 1e-12 * c.abs().max(1.0));
+    }
+}
+
+/// Programs of inputs alone, outputs that repeat, and outputs of every kind.
+#[test]
+fn outputs_of_every_kind() {
+    let program = Program::record(|r| {
+        let (x, w) = (r.batch(2), r.shared(1, 2));
+        let y = x * w;
+        vec![x, w, y, y, y.sum_rows(), w.exp(), r.row(&[4.0]), x]
+    });
+    let out = program.run(2, &[&[1.0, 2.0, 3.0, 4.0]], &[&[0.0, 2.0]]).unwrap();
+    let expected: [&[f64]; 8] = [
+        &[1.0, 2.0, 3.0, 4.0],
+        &[0.0, 2.0],
+        &[0.0, 4.0, 0.0, 8.0],
+        &[0.0, 4.0, 0.0, 8.0],
+        &[0.0, 12.0],
+        &[1.0, 2.0_f64.exp()],
+        &[4.0],
+        &[1.0, 2.0, 3.0, 4.0],
+    ];
+    assert_eq!(out, expected);
+    assert!(Program::<f64>::record(|r| vec![r.batch(1)]).is_empty());
+}
