@@ -7,7 +7,7 @@ use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
 use eigenflow::flow::{Flow, bijections::Coupling};
 use eigenflow::random::generator;
 use eigenflow::theory::local::{
-    Case, Cubature, Eigenpairs, Limit, Map, Neighbourhood, Order, Orders, Point, SecondOrder, claims,
+    Case, Cubature, Eigenpairs, Limit, Map, Neighbourhood, Order, Orders, Point, SecondOrder,
     displacement_error, limit, random_directions, rotation_error,
 };
 use eigenflow::theory::{Context, Outcome, Verdict};
@@ -60,7 +60,7 @@ fn context(flow: &Flow<f64>, seed: u64) -> Context<'_> {
 }
 
 fn check(flow: &Flow<f64>, id: &str, seed: u64) -> Outcome {
-    let claims = claims();
+    let claims = eigenflow::theory::claims();
     claims.iter().find(|c| c.id() == id).unwrap().check(&context(flow, seed))
 }
 
