@@ -298,7 +298,7 @@ fn train(
     let progress = Progress::new(s, options.epochs);
     let record = fit(flow, &training.values, held.map(|h| &h.values), options, &mut |row, _| {
         progress.show(row);
-        if super::interrupt::wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        ControlFlow::Continue(())
     });
     progress.finish();
     let record = record?;

@@ -56,8 +56,8 @@ fn is_infinite(x: &f64) -> bool {
     x.is_infinite()
 }
 
-/// JSON has no infinity: an absent limit is infinite.
-mod unbounded {
+/// JSON has no infinity: it is written as null, and null or an absent number is infinite.
+pub(super) mod unbounded {
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so

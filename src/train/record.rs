@@ -13,7 +13,8 @@ pub struct EpochRow {
     pub nll: f64,
     /// Mean negative log-likelihood of the validation rows (of the training rows without any).
     pub valid_nll: f64,
-    /// 99th percentile of `κ(J)` over some validation rows, training units.
+    /// 99th percentile of `κ(J)` over some validation rows, training units; infinite where `J` is singular.
+    #[serde(with = "super::options::unbounded")]
     pub condition: f64,
     /// `1 - (E|f|² + 2α E‖J‖²_F) / D` over validation rows: 0 at a stationary point (virial identity).
     pub virial: f64,
@@ -58,5 +59,20 @@ impl TrainingRecord {
     /// The epoch whose weights were kept.
     pub fn best(&self) -> Option<&EpochRow> {
         self.epochs.iter().find(|e| e.epoch == self.best_epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A singular Jacobian must not make a record that cannot be read back.
+    #[test]
+    fn an_infinite_condition_survives_json() {
+        let row =
+            EpochRow { epoch: 1, nll: 0.5, valid_nll: 0.25, condition: f64::INFINITY, virial: 0.0, lr: 1e-3 };
+        let record = TrainingRecord { epochs: vec![row], ..TrainingRecord::default() };
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<TrainingRecord>(&text).unwrap(), record);
     }
 }
