@@ -7,6 +7,55 @@ use pulp::{Arch, Simd, WithSimd};
 use super::Function;
 use crate::Real;
 
+/// A loop of one's own that is compiled for every instruction set and run by the widest ([`dispatch`]).
+///
+/// `run` and everything it calls must be `#[inline(always)]`, else it is not vector code. Elementwise
+/// functions inside of it are called as [`lane`].
+pub trait Kernel {
+    /// What the loop gives back.
+    type Output;
+
+    /// The loop; with `FMA` fused multiply-add is one instruction, without it `mul_add` is a slow call.
+    fn run<const FMA: bool>(self) -> Self::Output;
+}
+
+/// Runs a kernel by the widest instruction set of the machine.
+///
+/// ```
+/// use eigenflow_linalg::elementary::{Kernel, dispatch};
+/// struct Dot<'a>(&'a [f64], &'a [f64]);
+/// impl Kernel for Dot<'_> {
+///     type Output = f64;
+///     #[inline(always)]
+///     fn run<const FMA: bool>(self) -> f64 {
+///         self.0.iter().zip(self.1).map(|(a, b)| a * b).sum()
+///     }
+/// }
+/// assert_eq!(dispatch(Dot(&[1.0, 2.0], &[3.0, 4.0])), 11.0);
+/// ```
+#[inline(always)]
+pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    Arch::new().dispatch(Run(kernel))
+}
+
+/// A kernel as pulp takes it.
+struct Run<K>(K);
+
+impl<K: Kernel> WithSimd for Run<K> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> K::Output {
+        if has_fma::<S>() { self.0.run::<true>() } else { self.0.run::<false>() }
+    }
+}
+
+/// `F(x)` inside a [`Kernel`], the same bits as [`map`].
+#[inline(always)]
+pub fn lane<F: Function, T: Real, const FMA: bool>(x: T) -> T {
+    T::of(F::eval::<FMA>(x.f64()))
+}
+
 /// The loop over two slices of the same length.
 struct Map<'a, F, T> {
     dst: &'a mut [T],
@@ -14,21 +63,14 @@ struct Map<'a, F, T> {
     function: PhantomData<F>,
 }
 
-impl<F: Function, T: Real> Map<'_, F, T> {
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for (d, s) in self.dst.iter_mut().zip(self.src) {
-            *d = T::of(F::eval::<FMA>(s.f64()));
-        }
-    }
-}
-
-impl<F: Function, T: Real> WithSimd for Map<'_, F, T> {
+impl<F: Function, T: Real> Kernel for Map<'_, F, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        if has_fma::<S>() { self.run::<true>() } else { self.run::<false>() }
+    fn run<const FMA: bool>(self) {
+        for (d, s) in self.dst.iter_mut().zip(self.src) {
+            *d = lane::<F, T, FMA>(*s);
+        }
     }
 }
 
@@ -43,14 +85,14 @@ const fn has_fma<S: Simd>() -> bool {
 /// If so [`map`] gives the bits of [`Function::eval`] with `FMA`, else those without.
 pub fn fused() -> bool {
     struct Probe;
-    impl WithSimd for Probe {
+    impl Kernel for Probe {
         type Output = bool;
         #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> bool {
-            has_fma::<S>()
+        fn run<const FMA: bool>(self) -> bool {
+            FMA
         }
     }
-    Arch::new().dispatch(Probe)
+    dispatch(Probe)
 }
 
 /// `dst[i] = F(src[i])`, by the widest instruction set of the machine.
@@ -71,7 +113,7 @@ pub fn fused() -> bool {
 /// ```
 pub fn map<F: Function, T: Real>(dst: &mut [T], src: &[T]) {
     assert_eq!(dst.len(), src.len(), "{}: destination and source differ in length", F::NAME);
-    Arch::new().dispatch(Map { dst, src, function: PhantomData::<F> });
+    dispatch(Map { dst, src, function: PhantomData::<F> });
 }
 
 /// `F(x)`, the same bits as [`map`].
@@ -97,7 +139,7 @@ mod tests {
         map::<F, T>(&mut best, &src);
         let Some(v3) = pulp::x86::V3::try_new() else { return };
         let mut dst = vec![T::ZERO; src.len()];
-        Simd::vectorize(v3, Map { dst: &mut dst, src: &src, function: PhantomData::<F> });
+        Simd::vectorize(v3, Run(Map { dst: &mut dst, src: &src, function: PhantomData::<F> }));
         for (a, b) in dst.iter().zip(&best) {
             assert!(a.f64().to_bits() == b.f64().to_bits() || (a.is_nan() && b.is_nan()));
         }
