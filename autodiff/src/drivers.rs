@@ -182,7 +182,7 @@ pub fn pull_jacobian<'t, T: Real>(
     let shape = rowwise(y.shape())?;
     let identity = Tangent::identity(m).into_block(r, shape, m);
     let identity = identity.unwrap_or_else(|| r.full(shape.with_tangents(m), T::ZERO));
-    let pulled = r.sweep(&[(y, identity)], &[x], true)?[0];
+    let pulled = r.sweep(&[(y, identity)], &[x], &[], true)?[0];
     Ok(pulled.unwrap_or_else(|| r.full(x.shape().with_tangents(m), T::ZERO)))
 }
 

@@ -8,6 +8,7 @@
 pub mod check;
 pub mod drivers;
 mod error;
+pub mod expand;
 mod forward;
 mod plan;
 pub mod primitive;

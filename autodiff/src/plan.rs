@@ -92,10 +92,13 @@ pub(crate) struct NodeShapes {
     pub outputs: SmallVec<[Shape; 2]>,
 }
 
+/// Where a live operation stands.
 struct Level {
     phase: usize,
+    /// Whether it runs on every shard.
     batch: bool,
-    reduces: bool,
+    /// Whether it reads batch values, so that its shared outputs are sums over rows.
+    from_batch: bool,
 }
 
 impl Plan {
@@ -114,12 +117,12 @@ impl Plan {
             let phase = node.inputs.iter().map(|&i| phase_of[i as usize]).max().unwrap_or(0);
             let first = node.outputs.start;
             let from_batch = node.inputs.iter().any(|&i| shape(i).is_batch());
-            let reduces = from_batch && !shape(first).is_batch();
             let batch = from_batch || shape(first).is_batch();
             for id in node.outputs.clone() {
-                phase_of[id as usize] = phase + usize::from(reduces);
+                // A sum over rows is known when the phase ends.
+                phase_of[id as usize] = phase + usize::from(from_batch && !shape(id).is_batch());
             }
-            levels.push(Some(Level { phase, batch, reduces }));
+            levels.push(Some(Level { phase, batch, from_batch }));
         }
         let count = phase_of.iter().max().map_or(1, |m| m + 1);
         let mut phases = vec![Phase::default(); count];
@@ -147,7 +150,7 @@ impl Plan {
             for id in tape.nodes[index].outputs.clone() {
                 if !shape(id).is_batch() {
                     places[id as usize] = Place::Shared(shared.len());
-                    if level.reduces {
+                    if level.from_batch {
                         lane_of[id as usize] = Some(accumulators.len());
                         phase.reductions.push(Reduction { lane: accumulators.len(), shared: shared.len() });
                         accumulators.push(shape(id).unit());

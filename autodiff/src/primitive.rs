@@ -21,9 +21,10 @@ pub type Key = (TypeId, u64, u64);
 /// Because the derivative rules record ordinary tape operations, they can be differentiated
 /// again: reverse over forward, forward over reverse and higher orders come for free.
 ///
-/// A primitive acts on each row of a batch on its own. One that takes batch values and gives a
-/// single shared output *reduces*: it sums over rows, and its `eval` adds to that output. Values
-/// have shape `[rows, tangents, cols]` ([`Shape`]).
+/// A primitive acts on each row of a batch on its own. A shared output of one that takes batch values is a
+/// sum over rows: its `eval` *adds* to that output. Batch outputs and sums may stand side by side (the
+/// backward step of a layer gives the cotangents of its rows and of its weights). Values have shape
+/// `[rows, tangents, cols]` ([`Shape`]).
 pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
     /// Name, for messages.
     fn name(&self) -> &'static str;
@@ -31,7 +32,7 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
     /// Shapes of the outputs, or why the inputs do not fit.
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error>;
 
-    /// Computes the outputs. Must write every number of every output (a reducing primitive *adds*).
+    /// Computes the outputs. Must write every number of every output, and *add* to those that are sums.
     fn eval(&self, cx: &mut Eval<'_, '_, T>);
 
     /// Records the tangents of the outputs from those of the inputs.

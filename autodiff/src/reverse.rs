@@ -37,16 +37,27 @@ impl<T: Real> Recorder<T> {
         outputs: &[(Var<'t, T>, Var<'t, T>)],
         inputs: &[Var<'t, T>],
     ) -> Result<Vec<Option<Var<'t, T>>>, Error> {
-        let by_row = seeds_of(outputs)?.is_some();
-        self.sweep(outputs, inputs, by_row)
+        self.pull_partial(outputs, inputs, &[])
     }
 
-    /// [`Recorder::pull`]; `by_row` asks for the Jacobian of each row by itself, so that a sum
+    /// [`Recorder::pull`] of partial derivatives: nothing flows through the values `held`.
+    pub(crate) fn pull_partial<'t>(
+        &'t self,
+        outputs: &[(Var<'t, T>, Var<'t, T>)],
+        inputs: &[Var<'t, T>],
+        held: &[Var<'t, T>],
+    ) -> Result<Vec<Option<Var<'t, T>>>, Error> {
+        let by_row = seeds_of(outputs)?.is_some();
+        self.sweep(outputs, inputs, held, by_row)
+    }
+
+    /// [`Recorder::pull_partial`]; `by_row` asks for the Jacobian of each row by itself, so that a sum
     /// over rows on the way is an error.
     pub(crate) fn sweep<'t>(
         &'t self,
         outputs: &[(Var<'t, T>, Var<'t, T>)],
         inputs: &[Var<'t, T>],
+        held: &[Var<'t, T>],
         by_row: bool,
     ) -> Result<Vec<Option<Var<'t, T>>>, Error> {
         if by_row && inputs.iter().any(|x| !x.shape().is_batch()) {
@@ -64,6 +75,8 @@ impl<T: Real> Recorder<T> {
         for x in inputs {
             needed[x.id() as usize] = true;
         }
+        let mut is_held = vec![false; needed.len()];
+        held.iter().for_each(|x| is_held[x.id() as usize] = true);
         let mut last = 0;
         for index in 0..nodes {
             let node = self.node(index);
@@ -95,7 +108,10 @@ impl<T: Real> Recorder<T> {
         for index in (0..last).rev() {
             let node = self.node(index);
             let ids = node.outputs.clone();
-            if !ids.clone().any(|id| needed[id as usize] && cotangents[id as usize].is_some()) {
+            let reached = |id: u32| {
+                needed[id as usize] && cotangents[id as usize].is_some() && !is_held[id as usize]
+            };
+            if !ids.clone().any(reached) {
                 continue;
             }
             let need: SmallVec<[bool; 4]> = node
@@ -120,7 +136,8 @@ impl<T: Real> Recorder<T> {
                     "the Jacobian of each row ends at a sum over rows; pull one seed at a time",
                 ));
             }
-            let dy: SmallVec<[Option<Var<'t, T>>; 2]> = ids.map(|id| cotangents[id as usize]).collect();
+            let dy: SmallVec<[Option<Var<'t, T>>; 2]> =
+                ids.map(|id| cotangents[id as usize].filter(|_| !is_held[id as usize])).collect();
             let dx = node.op.vjp(self, &x, &y, &dy, &need)?;
             for ((&id, dx), need) in node.inputs.iter().zip(dx).zip(need) {
                 if let (Some(dx), true) = (dx, need) {

@@ -62,6 +62,25 @@ impl<'t, T: Real> Tangent<'t, T> {
         Self::piece(cols, Kind::Diagonal { seeds: (0..cols).collect(), scale: None })
     }
 
+    /// Column `j` moves with seed `seeds[j]` at the rate `rates_j` (a value of the tangent's columns).
+    pub fn diagonal(seeds: Arc<[usize]>, rates: Var<'t, T>) -> Self {
+        Self::piece(seeds.len(), Kind::Diagonal { seeds, scale: Some(rates) })
+    }
+
+    /// The seeds of all columns and their rates (`None`: 1), if each column moves with one seed alone and
+    /// all are one piece.
+    pub fn as_diagonal(&self) -> Option<(Arc<[usize]>, Option<Var<'t, T>>)> {
+        match &self.pieces[..] {
+            [Piece { kind: Kind::Diagonal { seeds, scale }, .. }] => Some((seeds.clone(), *scale)),
+            _ => None,
+        }
+    }
+
+    /// An explicit block of tangents that belong to seeds `start ..`.
+    pub fn dense_from(start: usize, block: Var<'t, T>) -> Self {
+        Self::piece(block.cols(), Kind::Dense { start, block })
+    }
+
     /// An explicit block of tangents (one tangent for a value of ordinary shape).
     pub fn dense(block: Var<'t, T>) -> Self {
         Self::piece(block.cols(), Kind::Dense { start: 0, block })
@@ -81,14 +100,14 @@ impl<'t, T: Real> Tangent<'t, T> {
         self.pieces.iter().all(|p| matches!(p.kind, Kind::Zero))
     }
 
-    /// Whether its block has more tangents than a value of this shape.
-    pub(crate) fn is_wider_than(&self, shape: Shape) -> bool {
+    /// Whether it is a block: more tangents than a value of this shape, or a diagonal of seeds.
+    pub fn is_wider_than(&self, shape: Shape) -> bool {
         let several = self.support().len() > shape.tangents();
         several || self.pieces.iter().any(|p| matches!(p.kind, Kind::Diagonal { .. }))
     }
 
-    /// Seeds on which any piece depends.
-    fn support(&self) -> Range<usize> {
+    /// The smallest range of seeds that contains all on which it depends.
+    pub fn support(&self) -> Range<usize> {
         self.pieces.iter().fold(0..0, |all, p| hull(all, p.support()))
     }
 

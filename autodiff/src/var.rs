@@ -12,6 +12,7 @@ use crate::{Mask, Recorder, Shape};
 use eigenflow_linalg::Real;
 use std::fmt;
 use std::ops::{Add, Div, Mul, Neg, Range, Sub};
+use std::sync::Arc;
 
 /// A handle to a value of a tape.
 ///
@@ -246,6 +247,12 @@ impl<'t, T: Real> Var<'t, T> {
     #[track_caller]
     pub fn gather(self, indices: &[usize]) -> Self {
         columns::gather(self, indices)
+    }
+
+    /// The value whose columns this one permutes, and which of them each column is: what lets an operation
+    /// permute its weights once instead of its rows.
+    pub fn unpermuted(self) -> Option<(Self, Arc<[usize]>)> {
+        columns::unpermuted(self)
     }
 
     /// Columns of all parts, side by side.

@@ -6,9 +6,11 @@
 
 pub mod bounds;
 pub mod cholesky;
+pub mod each;
 pub mod eigen;
 pub mod elementary;
 pub mod error;
+pub mod lines;
 pub mod lu;
 pub mod matrix;
 mod parallel;

@@ -10,6 +10,7 @@ pub mod conditioner;
 mod error;
 mod evaluate;
 pub mod file;
+mod fused;
 mod model;
 pub mod presets;
 mod registry;

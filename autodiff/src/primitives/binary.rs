@@ -4,6 +4,7 @@ use super::key;
 use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape_error};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
+use eigenflow_linalg::elementary::vectorize;
 use smallvec::smallvec;
 use std::ops::Range;
 
@@ -204,8 +205,13 @@ impl Lines {
     }
 }
 
-#[inline(always)]
+/// Applies a function to two operands that broadcast, in vector code.
 pub(crate) fn zip<T: Real>(cx: &mut Eval<'_, '_, T>, f: impl Fn(T, T) -> T) {
+    vectorize(|| zip_lines(cx, f));
+}
+
+#[inline(always)]
+fn zip_lines<T: Real>(cx: &mut Eval<'_, '_, T>, f: impl Fn(T, T) -> T) {
     let (sa, sb, so) = (cx.input_shapes[0], cx.input_shapes[1], cx.output_shapes[0]);
     let (a, b) = (cx.inputs[0], cx.inputs[1]);
     let y = &mut *cx.outputs[0];

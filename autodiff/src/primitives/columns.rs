@@ -158,6 +158,16 @@ pub(crate) fn concat<'t, T: Real>(parts: &[Var<'t, T>]) -> Var<'t, T> {
     if flat.len() == 1 { flat[0] } else { flat[0].recorder().apply(Concat, &flat) }
 }
 
+/// The value whose columns `x` permutes, and the column of it that each column of `x` is; `None` where `x`
+/// is no permutation of another value.
+pub(crate) fn unpermuted<T: Real>(x: Var<'_, T>) -> Option<(Var<'_, T>, Arc<[usize]>)> {
+    let (Gather(indices), from) = produced_by(x)?;
+    let from = from[0];
+    let mut seen = vec![false; from.cols()];
+    indices.iter().for_each(|&i| seen[i] = true);
+    (indices.len() == from.cols() && seen.iter().all(|&s| s)).then_some((from, indices))
+}
+
 /// `x` put at columns `start ..` of `total`.
 fn embed<T: Real>(x: Var<'_, T>, start: usize, total: usize) -> Var<'_, T> {
     if x.cols() == total { x } else { x.recorder().apply(Embed { start, total }, &[x]) }

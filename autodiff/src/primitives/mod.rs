@@ -7,6 +7,7 @@ pub mod extent;
 pub mod mask;
 pub mod matrix;
 pub mod product;
+pub mod row_product;
 pub mod scan;
 pub mod unary;
 

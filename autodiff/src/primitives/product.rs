@@ -4,6 +4,7 @@ use super::{cotangent, key};
 use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape_error};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
+use eigenflow_linalg::lines::{self, Right};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use smallvec::smallvec;
@@ -47,28 +48,14 @@ impl<T: Real> Primitive<T> for MatMul {
     }
 
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
-        let x = view(cx.inputs[0], cx.input_shapes[0], cx.rows);
-        let w = view(cx.inputs[1], cx.input_shapes[1], cx.rows);
-        let w = if self.transpose { w.transpose() } else { w };
-        if x.nrows() == 1 {
-            // A single line would take the matrix-vector kernels, which round differently: a row's
-            // result would depend on whether it stands alone. So it goes with a line of zeros.
-            let (lines, products) = cx.scratch[..2 * (w.nrows() + w.ncols())].split_at_mut(2 * w.nrows());
-            lines.fill(T::ZERO);
-            lines[..w.nrows()].copy_from_slice(cx.inputs[0]);
-            let x = MatRef::from_row_major_slice(lines, 2, w.nrows());
-            let y = MatMut::from_row_major_slice_mut(products, 2, w.ncols());
-            matmul(y, Accum::Replace, x, w, T::ONE, Par::Seq);
-            cx.outputs[0].copy_from_slice(&products[..w.ncols()]);
-        } else {
-            let y = MatMut::from_row_major_slice_mut(&mut *cx.outputs[0], x.nrows(), w.ncols());
-            matmul(y, Accum::Replace, x, w, T::ONE, Par::Seq);
-        }
+        let Shape::Shared { rows, cols } = cx.input_shapes[1] else { return };
+        let w = Right { data: cx.inputs[1], rows, cols, transpose: self.transpose };
+        lines::times(cx.outputs[0], cx.inputs[0], cx.input_shapes[0].lines(cx.rows), w, cx.scratch);
     }
 
     fn scratch(&self, inputs: &[Shape], _rows: usize) -> usize {
         let Shape::Shared { rows, cols } = inputs[1] else { return 0 };
-        2 * (rows + cols)
+        Right::<T>::scratch(rows, cols)
     }
 
     fn jvp<'t>(

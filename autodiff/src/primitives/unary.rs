@@ -4,7 +4,7 @@ use super::{cotangent, key};
 use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
-use eigenflow_linalg::elementary as el;
+use eigenflow_linalg::elementary::{self as el, vectorize};
 use smallvec::smallvec;
 
 /// An elementwise function `y = f(x)`, with `dy = f'(x) dx`.
@@ -56,17 +56,17 @@ pub enum Unary<T> {
     Abs,
 }
 
+/// `y = f(x)` in vector code.
+fn each<T: Real>(y: &mut [T], x: &[T], f: impl Fn(T) -> T) {
+    vectorize(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x)));
+}
+
 impl<T: Real> Unary<T> {
     /// Computes `y = f(x)`.
     fn compute(self, y: &mut [T], x: &[T]) {
-        let map = |y: &mut [T], f: &dyn Fn(T) -> T| {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = f(x);
-            }
-        };
         match self {
-            Self::Scale(c) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = c * x),
-            Self::Offset(c) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = c + x),
+            Self::Scale(c) => each(y, x, |x| c * x),
+            Self::Offset(c) => each(y, x, |x| c + x),
             Self::Exp => el::exp(y, x),
             Self::ExpM1 => el::exp_m1(y, x),
             Self::Ln => el::ln(y, x),
@@ -81,12 +81,12 @@ impl<T: Real> Unary<T> {
             Self::Cos => el::cos(y, x),
             Self::Erf => el::erf(y, x),
             Self::NormalQuantile => el::quantile(y, x),
-            Self::Sqrt => y.iter_mut().zip(x).for_each(|(y, &x)| *y = x.sqrt()),
-            Self::Recip => y.iter_mut().zip(x).for_each(|(y, &x)| *y = T::ONE / x),
-            Self::Square => y.iter_mut().zip(x).for_each(|(y, &x)| *y = x * x),
-            Self::Powi(n) => map(y, &|x| powi(x, n)),
-            Self::Powf(p) => map(y, &|x| x.powf(p)),
-            Self::Abs => y.iter_mut().zip(x).for_each(|(y, &x)| *y = x.abs()),
+            Self::Sqrt => each(y, x, T::sqrt),
+            Self::Recip => each(y, x, |x| T::ONE / x),
+            Self::Square => each(y, x, |x| x * x),
+            Self::Powi(n) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = powi(x, n)),
+            Self::Powf(p) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = x.powf(p)),
+            Self::Abs => each(y, x, T::abs),
         }
     }
 

@@ -37,7 +37,7 @@ mod logistic;
 mod normal;
 
 pub use basic::{Cos, Recip, Sin, Sqrt};
-pub use dispatch::{Kernel, apply, dispatch, fused, lane, map};
+pub use dispatch::{Kernel, apply, dispatch, fused, lane, map, vectorize};
 pub use exponential::{Exp, ExpM1};
 pub use hyperbolic::{Asinh, Cosh, Sinh, Tanh};
 pub use logarithm::{Ln, Ln1p};

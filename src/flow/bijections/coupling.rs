@@ -2,6 +2,7 @@
 
 use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use crate::flow::conditioner::{Activation, Mlp};
+use crate::flow::fused::{Spec, coupling};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -44,28 +45,46 @@ impl Coupling {
         }
     }
 
-    /// Log-scale and shift of the moved columns.
-    #[expect(clippy::float_cmp, reason = "a bound of exactly 1 needs no scaling")]
-    fn scale_and_shift<'t, T: Real>(
+    /// Records the coupling of columns `x` in one direction: the result and `log|det|`.
+    ///
+    /// Where the passed or moved columns are a permutation of a value, the weights are permuted and not the
+    /// rows: a reversal between couplings moves nothing.
+    fn record<'t, T: Real>(
         &self,
         scope: &Scope<'_, 't, T>,
-        passed: Var<'t, T>,
+        x: Var<'t, T>,
+        generate: bool,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        let m = self.moved.len();
-        let out = self.network().record(scope.recorder, scope.params, passed);
-        let raw = out.slice(0..m);
-        let c = T::of(self.bound);
-        let log_scale = if self.bound == 1.0 { raw.tanh() } else { (raw * (T::ONE / c)).tanh() * c };
-        (log_scale, out.slice(m..2 * m))
+        let (passed, moved) = (x.gather(&self.passed()), x.gather(&self.moved));
+        let (mut params, mut a, mut b) = (scope.params.to_vec(), passed, moved);
+        let mut order: Vec<usize> = (0..self.moved.len()).collect();
+        if let (Some((from, indices)), Some(weight)) = (passed.unpermuted(), params.first_mut()) {
+            *weight = weight.gather(&inverse(&indices));
+            a = from;
+        }
+        let permuted = moved.unpermuted();
+        if let Some((from, indices)) = &permuted {
+            order = inverse(indices);
+            b = *from;
+        }
+        let spec = Spec { network: self.network(), bound: self.bound, generate, order };
+        let [y, log_det] = coupling(spec, a, b, &params);
+        let y = permuted.map_or(y, |(_, indices)| y.gather(&indices));
+        (self.join(passed, y), log_det)
     }
 
     /// Passed and moved columns put back in their places.
     fn join<'t, T: Real>(&self, passed: Var<'t, T>, moved: Var<'t, T>) -> Var<'t, T> {
         let order: Vec<usize> = self.passed().into_iter().chain(self.moved.iter().copied()).collect();
-        let mut inverse = vec![0; self.dim];
-        order.iter().enumerate().for_each(|(k, &column)| inverse[column] = k);
-        Var::concat(&[passed, moved]).gather(&inverse)
+        Var::concat(&[passed, moved]).gather(&inverse(&order))
     }
+}
+
+/// The permutation that undoes another one.
+fn inverse(indices: &[usize]) -> Vec<usize> {
+    let mut inverse = vec![0; indices.len()];
+    indices.iter().enumerate().for_each(|(k, &i)| inverse[i] = k);
+    inverse
 }
 
 impl Bijection for Coupling {
@@ -82,15 +101,11 @@ impl Bijection for Coupling {
         scope: &mut Scope<'_, 't, T>,
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        let (a, b) = (x.gather(&self.passed()), x.gather(&self.moved));
-        let (log_scale, shift) = self.scale_and_shift(scope, a);
-        (self.join(a, b * log_scale.exp() + shift), log_scale.sum_cols())
+        self.record(scope, x, false)
     }
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-        let (a, b) = (z.gather(&self.passed()), z.gather(&self.moved));
-        let (log_scale, shift) = self.scale_and_shift(scope, a);
-        self.join(a, (b - shift) * (-log_scale).exp())
+        self.record(scope, z, true).0
     }
 
     fn smoothness(&self) -> Smoothness {

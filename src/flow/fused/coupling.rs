@@ -1,0 +1,307 @@
+//! Affine coupling as one operation.
+
+use super::network::{Layer, Slope, TILE, activate, chain};
+use super::pull::Pull;
+use super::push::pushed;
+use crate::flow::conditioner::{Activation, Mlp};
+use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents, shape_error};
+use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
+use eigenflow_linalg::Real;
+use eigenflow_linalg::elementary::{Exp, Kernel, Tanh, dispatch, lane};
+use eigenflow_linalg::lines::{Right, sum};
+use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
+
+/// What a coupling computes from the passed columns `a` and the moved columns `b`.
+///
+/// With `(s, t) = MLP(a)` and `l = c tanh(s / c)`: `y = b e^l + t` and `log|det| = Σ l`; or, generating,
+/// `y = (b - t) e^-l` and `-Σ l`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Spec {
+    pub network: Mlp,
+    /// Bound `c` of the log-scale.
+    pub bound: f64,
+    /// Whether it goes from latents to data.
+    pub generate: bool,
+    /// Column `k` of `b` takes entry `order[k]` of `s` and of `t`.
+    pub order: Vec<usize>,
+}
+
+/// A list of variables or layers, on the stack.
+pub(super) type Few<A> = SmallVec<[A; 16]>;
+
+impl Spec {
+    /// Number of passed columns.
+    pub fn passed(&self) -> usize {
+        self.network.inputs
+    }
+
+    /// Number of moved columns.
+    pub fn moved(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Number of hidden layers.
+    pub fn depth(&self) -> usize {
+        self.network.hidden.len()
+    }
+
+    /// Widest of all layers, inputs and outputs included.
+    pub fn widest(&self) -> usize {
+        let ends = [self.passed(), 2 * self.moved()];
+        self.network.hidden.iter().copied().chain(ends).max().unwrap_or(0)
+    }
+
+    /// Numbers that products of single lines need ([`Right::scratch`]).
+    pub fn line<T: Real>(&self) -> usize {
+        Right::<T>::scratch(self.widest(), self.widest())
+    }
+
+    /// Whether slopes are kept beside the values of hidden layers.
+    pub fn keeps_slopes(&self) -> bool {
+        self.network.activation == Activation::Silu
+    }
+
+    /// Number of parameter matrices.
+    pub fn parameters(&self) -> usize {
+        self.network.parameters()
+    }
+
+    /// What the coupling keeps for its companions: `tanh(s / c)`, `e^{±l}`, values and slopes of hidden layers.
+    pub fn kept(&self) -> Few<Shape> {
+        let m = Shape::batch(self.moved());
+        let mut kept: Few<Shape> = smallvec![m, m];
+        for &width in &self.network.hidden {
+            let copies = if self.keeps_slopes() { 2 } else { 1 };
+            kept.extend(std::iter::repeat_n(Shape::batch(width), copies));
+        }
+        kept
+    }
+
+    /// Position among what is kept of the values of hidden layer `k`.
+    fn hidden(&self, k: usize) -> usize {
+        2 + k * if self.keeps_slopes() { 2 } else { 1 }
+    }
+
+    /// The layers, from their parameters.
+    pub(super) fn layers<'a, T>(&self, parameters: &[&'a [T]]) -> Few<Layer<'a, T>> {
+        let mut inputs = self.passed();
+        let pairs = parameters.chunks_exact(2);
+        pairs
+            .map(|p| {
+                let outputs = p[1].len();
+                Layer { weight: p[0], bias: p[1], inputs: std::mem::replace(&mut inputs, outputs), outputs }
+            })
+            .collect()
+    }
+
+    /// Values and slopes of hidden layer `k`, from what is kept.
+    pub(super) fn slope<'a, T>(&self, kept: &[&'a [T]], k: usize) -> Slope<'a, T> {
+        let at = self.hidden(k);
+        let stored = self.keeps_slopes().then(|| kept[at + 1]);
+        Slope { activation: self.network.activation, value: kept[at], stored }
+    }
+
+    /// The same in basic primitives: `y`, `log|det|`, `tanh(s / c)`, `e^{±l}`.
+    pub fn expand<'t, T: Real>(
+        &self,
+        a: Var<'t, T>,
+        b: Var<'t, T>,
+        parameters: &[Var<'t, T>],
+    ) -> [Var<'t, T>; DIFFERENTIABLE] {
+        let m = self.moved();
+        let out = self.network.record(a.recorder(), parameters, a);
+        let raw = out.gather(&self.order);
+        let shift: Few<usize> = self.order.iter().map(|k| m + k).collect();
+        let t = out.gather(&shift);
+        let c = T::of(self.bound);
+        let tanh = (raw * (T::ONE / c)).tanh();
+        let l = tanh * if self.generate { -c } else { c };
+        let scale = l.exp();
+        let y = if self.generate { (b - t) * scale } else { b * scale + t };
+        [y, l.sum_cols(), tanh, scale]
+    }
+}
+
+/// Records a coupling of `a` and `b`: `(y, log|det|)`.
+pub(crate) fn coupling<'t, T: Real>(
+    spec: Spec,
+    a: Var<'t, T>,
+    b: Var<'t, T>,
+    parameters: &[Var<'t, T>],
+) -> [Var<'t, T>; 2] {
+    if spec.passed() == 0 || spec.moved() == 0 {
+        let [y, log_det, ..] = spec.expand(a, b, parameters);
+        return [y, log_det];
+    }
+    let inputs: Few<Var<'t, T>> = [a, b].iter().chain(parameters).copied().collect();
+    let out = a.recorder().apply_all(Coupling { spec: Arc::new(spec) }, &inputs);
+    [out[0], out[1]]
+}
+
+/// Outputs that derivatives flow through: `y`, `log|det|`, `tanh(s / c)`, `e^{±l}`. The values of hidden layers
+/// are for the companions alone.
+const DIFFERENTIABLE: usize = 4;
+
+/// The fused coupling: inputs `a`, `b` and the parameters; outputs `y`, `log|det|` and what is kept.
+#[derive(Clone, Debug)]
+struct Coupling {
+    spec: Arc<Spec>,
+}
+
+impl<T: Real> Primitive<T> for Coupling {
+    fn name(&self) -> &'static str {
+        "coupling"
+    }
+
+    fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
+        let spec = &self.spec;
+        let fits = inputs.len() == 2 + spec.parameters()
+            && inputs[0] == Shape::batch(spec.passed())
+            && inputs[1] == Shape::batch(spec.moved());
+        if !fits {
+            return shape_error("coupling", inputs, "passed and moved columns and all parameters");
+        }
+        Ok([inputs[1], Shape::batch(1)].into_iter().chain(spec.kept()).collect())
+    }
+
+    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+        let spec = &*self.spec;
+        let (p, m, rows) = (spec.passed(), spec.moved(), cx.rows);
+        let layers = spec.layers(&cx.inputs[2..]);
+        let (raw, line) = cx.scratch.split_at_mut(TILE * 2 * m);
+        let [y, log_det, kept @ ..] = &mut *cx.outputs else { return };
+        for first in (0..rows).step_by(TILE) {
+            let n = TILE.min(rows - first);
+            let tile = |width: usize| first * width..(first + n) * width;
+            for (k, layer) in layers[..layers.len() - 1].iter().enumerate() {
+                let (before, after) = kept.split_at_mut(spec.hidden(k));
+                let x = if k == 0 {
+                    &cx.inputs[0][tile(p)]
+                } else {
+                    &before[spec.hidden(k - 1)][tile(layer.inputs)]
+                };
+                let (value, rest) = after.split_at_mut(1);
+                let value = &mut value[0][tile(layer.outputs)];
+                layer.apply(value, x, n, line);
+                let slope = spec.keeps_slopes().then(|| &mut rest[0][tile(layer.outputs)]);
+                activate(spec.network.activation, value, layer.bias, slope);
+            }
+            let last = layers[layers.len() - 1];
+            let x = match spec.depth() {
+                0 => &cx.inputs[0][tile(p)],
+                depth => &kept[spec.hidden(depth - 1)][tile(last.inputs)],
+            };
+            last.apply(&mut raw[..n * 2 * m], x, n, line);
+            let (tanh, rest) = kept.split_at_mut(1);
+            dispatch(Step {
+                spec,
+                bias: last.bias,
+                raw,
+                b: &cx.inputs[1][tile(m)],
+                tanh: &mut tanh[0][tile(m)],
+                scale: &mut rest[0][tile(m)],
+                y: &mut y[tile(m)],
+                log_det: &mut log_det[tile(1)],
+            });
+        }
+    }
+
+    fn jvp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        y: &[Var<'t, T>],
+        dx: &[Tangent<'t, T>],
+    ) -> Result<Tangents<'t, T>, Error> {
+        let expanded = self.spec.expand(x[0], x[1], &x[2..]);
+        let wide = (0..2).any(|k| dx[k].is_wider_than(x[k].shape()));
+        let fixed = dx[2..].iter().all(Tangent::is_zero);
+        let mut dy: Tangents<'t, T> = if wide && fixed {
+            let rest = expand::push(r, &expanded[1..], x, dx)?;
+            [pushed(&self.spec, r, x, y, dx)].into_iter().chain(rest).collect()
+        } else {
+            expand::push(r, &expanded, x, dx)?
+        };
+        dy.extend(y[DIFFERENTIABLE..].iter().map(|hidden| Tangent::zero(hidden.cols())));
+        Ok(dy)
+    }
+
+    fn vjp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        y: &[Var<'t, T>],
+        dy: &[Option<Var<'t, T>>],
+        need: &[bool],
+    ) -> Result<Cotangents<'t, T>, Error> {
+        if dy[DIFFERENTIABLE..].iter().any(Option::is_some) {
+            let reason = "the values of its hidden layers are for its own derivatives";
+            return Err(Error::NoDerivative { op: "coupling", kind: "reverse", reason });
+        }
+        let fused = dy[2..].iter().all(Option::is_none);
+        if !fused || dy.iter().flatten().any(|dy| dy.shape().tangents() > 1) {
+            let expanded = self.spec.expand(x[0], x[1], &x[2..]);
+            return expand::pull(r, &expanded, x, dy, need);
+        }
+        Ok(Pull::record(&self.spec, r, x, y, dy, need))
+    }
+
+    fn scratch(&self, _inputs: &[Shape], _rows: usize) -> usize {
+        TILE * 2 * self.spec.moved() + self.spec.line::<T>()
+    }
+}
+
+/// `(s, t)` of a tile of rows to `y`, `log|det|`, `tanh(s / c)` and `e^{±l}`.
+struct Step<'a, T> {
+    spec: &'a Spec,
+    bias: &'a [T],
+    raw: &'a [T],
+    b: &'a [T],
+    tanh: &'a mut [T],
+    scale: &'a mut [T],
+    y: &'a mut [T],
+    log_det: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Step<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let m = self.spec.moved();
+        let (c, order) = (T::of(self.spec.bound), &self.spec.order[..]);
+        let sign = if self.spec.generate { -T::ONE } else { T::ONE };
+        let (inverse, signed) = (T::ONE / c, sign * c);
+        let raws = self.raw.chunks_exact(2 * m);
+        for (s, raw) in self.tanh.chunks_exact_mut(m).zip(raws.clone()) {
+            s.iter_mut().zip(order).for_each(|(s, &k)| *s = (raw[k] + self.bias[k]) * inverse);
+        }
+        for s in self.tanh.iter_mut() {
+            *s = lane::<Tanh, T, FMA>(*s);
+        }
+        for (e, &s) in self.scale.iter_mut().zip(self.tanh.iter()) {
+            *e = lane::<Exp, T, FMA>(signed * s);
+        }
+        for (l, s) in self.log_det.iter_mut().zip(self.tanh.chunks_exact(m)) {
+            *l = signed * sum(s);
+        }
+        let rows = self.y.chunks_exact_mut(m).zip(self.b.chunks_exact(m)).zip(self.scale.chunks_exact(m));
+        for (((y, b), e), raw) in rows.zip(raws) {
+            let (shift, bias) = (&raw[m..], &self.bias[m..]);
+            for (((y, &b), &e), &k) in y.iter_mut().zip(b).zip(e).zip(order) {
+                let t = shift[k] + bias[k];
+                *y = if self.spec.generate { (b - t) * e } else { b * e + t };
+            }
+        }
+    }
+}
+
+/// The derivatives of `y` by `s` and by `t`, column by column: `y` moves by `α ds + β dt`.
+///
+/// Normalizing, `α = b e^l (1 - tanh²)` and `β = 1`; generating, `α = -y (1 - tanh²)` and `β = -e^-l`.
+#[inline(always)]
+pub(super) fn rates<T: Real>(generate: bool, b: T, y: T, tanh: T, scale: T) -> (T, T) {
+    let slope = T::ONE - tanh * tanh;
+    if generate { (-y * slope, -scale) } else { (chain(scale, b) * slope, T::ONE) }
+}

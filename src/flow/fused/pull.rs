@@ -1,0 +1,226 @@
+//! The gradient of a coupling: cotangents of its rows and of its parameters in one pass.
+
+use super::coupling::{Few, Spec, rates};
+use super::network::{TILE, chain};
+use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents};
+use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
+use eigenflow_linalg::Real;
+use eigenflow_linalg::elementary::{Kernel, dispatch, vectorize};
+use eigenflow_linalg::lines::add_outer;
+use smallvec::smallvec;
+use std::sync::Arc;
+
+/// The backward step of a coupling.
+///
+/// Inputs: the cotangents of `y` and of `log|det|` (those that there are), `a`, `b`, the parameters, `y` and
+/// what the coupling keeps. Outputs: the cotangents of `a` (if wanted), of `b`, and of the parameters (if
+/// wanted), these as sums over rows.
+#[derive(Clone, Debug)]
+pub(super) struct Pull {
+    spec: Arc<Spec>,
+    /// Whether there are cotangents of `y` and of `log|det|`.
+    given: [bool; 2],
+    /// Whether the cotangents of `a` and of the parameters are wanted.
+    wants: [bool; 2],
+}
+
+impl Pull {
+    /// Records the cotangents of a coupling's inputs.
+    pub fn record<'t, T: Real>(
+        spec: &Arc<Spec>,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        y: &[Var<'t, T>],
+        dy: &[Option<Var<'t, T>>],
+        need: &[bool],
+    ) -> Cotangents<'t, T> {
+        let given = [dy[0].is_some(), dy[1].is_some()];
+        let wants = [need[0], need[2..].contains(&true)];
+        let op = Self { spec: spec.clone(), given, wants };
+        let inputs: Few<Var<'t, T>> =
+            dy[..2].iter().flatten().chain(x).chain(&y[..1]).chain(&y[2..]).copied().collect();
+        let mut out = r.apply_all(op, &inputs).into_iter();
+        let mut found: Cotangents<'t, T> = smallvec![None; x.len()];
+        for (k, slot) in found.iter_mut().enumerate() {
+            let there = k == 1 || wants[usize::from(k > 1)];
+            let cotangent = if there { out.next() } else { None };
+            *slot = cotangent.filter(|_| need[k]);
+        }
+        found
+    }
+
+    /// Number of cotangents given.
+    fn cotangents(&self) -> usize {
+        usize::from(self.given[0]) + usize::from(self.given[1])
+    }
+
+    /// Inputs that derivatives flow through: cotangents, `a`, `b`, parameters.
+    fn primary(&self) -> usize {
+        self.cotangents() + 2 + self.spec.parameters()
+    }
+
+    /// The same in basic primitives.
+    fn expand<'t, T: Real>(&self, r: &'t Recorder<T>, x: &[Var<'t, T>]) -> Result<Vec<Var<'t, T>>, Error> {
+        let (cotangents, inputs) = x[..self.primary()].split_at(self.cotangents());
+        let y = self.spec.expand(inputs[0], inputs[1], &inputs[2..]);
+        let mut cotangents = cotangents.iter().copied();
+        let dy = self.given.map(|given| if given { cotangents.next() } else { None });
+        let wanted = |k: usize| k == 1 || self.wants[usize::from(k > 1)];
+        let need: Few<bool> = (0..inputs.len()).map(wanted).collect();
+        let found = expand::pull(r, &y[..2], inputs, &dy, &need)?;
+        let zero = |v: Var<'t, T>| r.full(v.shape(), T::ZERO);
+        let all = found.into_iter().zip(inputs).zip(need);
+        Ok(all.filter(|(_, need)| *need).map(|((dx, &x), _)| dx.unwrap_or_else(|| zero(x))).collect())
+    }
+}
+
+impl<T: Real> Primitive<T> for Pull {
+    fn name(&self) -> &'static str {
+        "coupling gradient"
+    }
+
+    fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
+        let of = &inputs[self.cotangents()..self.primary()];
+        let wanted = |&(k, _): &(usize, &Shape)| k == 1 || self.wants[usize::from(k > 1)];
+        Ok(of.iter().enumerate().filter(wanted).map(|(_, &s)| s).collect())
+    }
+
+    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+        let spec = &*self.spec;
+        let (p, m, rows, depth) = (spec.passed(), spec.moved(), cx.rows, spec.depth());
+        let (cotangents, rest) = cx.inputs.split_at(self.cotangents());
+        let [a, b, rest @ ..] = rest else { return };
+        let (parameters, rest) = rest.split_at(spec.parameters());
+        let [y, kept @ ..] = rest else { return };
+        let layers = spec.layers(parameters);
+        let of_y = if self.given[0] { Some(cotangents[0]) } else { None };
+        let of_log_det = if self.given[1] { cotangents.last().copied() } else { None };
+
+        let widest = TILE * spec.widest();
+        let (mut here, scratch) = cx.scratch.split_at_mut(widest);
+        let (mut there, line) = scratch.split_at_mut(widest);
+        let (to_rows, to_parameters) = cx.outputs.split_at_mut(1 + usize::from(self.wants[0]));
+        for first in (0..rows).step_by(TILE) {
+            let n = TILE.min(rows - first);
+            let tile = |width: usize| first * width..(first + n) * width;
+            let last = to_rows.len() - 1;
+            vectorize(|| {
+                Step {
+                    spec,
+                    of_y: of_y.map(|g| &g[tile(m)]),
+                    of_log_det: of_log_det.map(|g| &g[tile(1)]),
+                    b: &b[tile(m)],
+                    y: &y[tile(m)],
+                    tanh: &kept[0][tile(m)],
+                    scale: &kept[1][tile(m)],
+                    raw: &mut here[..n * 2 * m],
+                    to_b: &mut to_rows[last][tile(m)],
+                }
+                .run();
+            });
+            for k in (0..=depth).rev() {
+                let layer = layers[k];
+                let slope = (k > 0).then(|| spec.slope(kept, k - 1).rows(tile(layer.inputs)));
+                let x = slope.as_ref().map_or(&a[tile(p)], |s| s.value);
+                let dy = &here[..n * layer.outputs];
+                if let Some([weight, bias]) = to_parameters.get_mut(2 * k..2 * k + 2) {
+                    add_outer(weight, dy, layer.outputs, x, layer.inputs);
+                    dispatch(AddLines { sum: bias, lines: dy });
+                }
+                if let Some(slope) = slope {
+                    let dx = &mut there[..n * layer.inputs];
+                    layer.pull(dx, dy, n, line);
+                    slope.scale(dx, layer.inputs, 1);
+                    std::mem::swap(&mut here, &mut there);
+                } else if self.wants[0] {
+                    layer.pull(&mut to_rows[0][tile(p)], dy, n, line);
+                }
+            }
+        }
+    }
+
+    fn jvp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        _y: &[Var<'t, T>],
+        dx: &[Tangent<'t, T>],
+    ) -> Result<Tangents<'t, T>, Error> {
+        let n = self.primary();
+        expand::push(r, &self.expand(r, x)?, &x[..n], &dx[..n])
+    }
+
+    fn vjp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        _y: &[Var<'t, T>],
+        dy: &[Option<Var<'t, T>>],
+        need: &[bool],
+    ) -> Result<Cotangents<'t, T>, Error> {
+        let n = self.primary();
+        let mut found = expand::pull(r, &self.expand(r, x)?, &x[..n], dy, &need[..n])?;
+        found.resize(x.len(), None);
+        Ok(found)
+    }
+
+    fn is_auxiliary(&self, input: usize) -> bool {
+        input >= self.primary()
+    }
+
+    fn scratch(&self, _inputs: &[Shape], _rows: usize) -> usize {
+        2 * TILE * self.spec.widest() + self.spec.line::<T>()
+    }
+}
+
+/// Cotangents of a tile of rows: of `y` and `log|det|` to those of `(s, t)` before the tanh, and of `b`.
+struct Step<'a, T> {
+    spec: &'a Spec,
+    of_y: Option<&'a [T]>,
+    of_log_det: Option<&'a [T]>,
+    b: &'a [T],
+    y: &'a [T],
+    tanh: &'a [T],
+    scale: &'a [T],
+    raw: &'a mut [T],
+    to_b: &'a mut [T],
+}
+
+impl<T: Real> Step<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let (m, generate) = (self.spec.moved(), self.spec.generate);
+        let sign = if generate { -T::ONE } else { T::ONE };
+        for (n, (raw, to_b)) in self.raw.chunks_exact_mut(2 * m).zip(self.to_b.chunks_exact_mut(m)).enumerate() {
+            let at = n * m..(n + 1) * m;
+            let log_det = self.of_log_det.map_or(T::ZERO, |g| sign * g[n]);
+            let of_y = self.of_y.map(|g| &g[at.clone()]);
+            let (b, y) = (&self.b[at.clone()], &self.y[at.clone()]);
+            let (tanh, scale) = (&self.tanh[at.clone()], &self.scale[at]);
+            for (j, &k) in self.spec.order.iter().enumerate() {
+                let g = of_y.map_or(T::ZERO, |g| g[j]);
+                let (by_s, by_t) = rates(generate, b[j], y[j], tanh[j], scale[j]);
+                raw[k] = chain(g, by_s) + chain(log_det, T::ONE - tanh[j] * tanh[j]);
+                raw[m + k] = chain(g, by_t);
+                to_b[j] = chain(g, scale[j]);
+            }
+        }
+    }
+}
+
+/// `sum += Σ` of lines.
+struct AddLines<'a, T> {
+    sum: &'a mut [T],
+    lines: &'a [T],
+}
+
+impl<T: Real> Kernel for AddLines<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for line in self.lines.chunks_exact(self.sum.len()) {
+            self.sum.iter_mut().zip(line).for_each(|(s, &x)| *s += x);
+        }
+    }
+}

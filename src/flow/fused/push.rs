@@ -1,0 +1,326 @@
+//! A block of tangents through a coupling, in the order that costs least.
+//!
+//! `y` moves by `e^{±l} db + G da`, where row `n` has the local Jacobian `G_n = dy/da`: the network's Jacobian
+//! with its two halves folded into one, `Σ_k (α_j W_s[j, k] + β_j W_t[j, k]) dh_k`. Either the tangents of `a`
+//! go through the network, or (where they are more than `a` has columns) the `p` columns of the identity
+//! do, and the local Jacobian is multiplied with the tangents afterwards.
+
+use super::combine::{Combine, Moved};
+use super::coupling::{Few, Spec, rates};
+use super::network::{TILE, chain};
+use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents};
+use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
+use eigenflow_linalg::Real;
+use eigenflow_linalg::each::{Extents, add_products};
+use eigenflow_linalg::elementary::{Kernel, dispatch};
+use smallvec::smallvec;
+use std::sync::Arc;
+
+/// Lines (rows times tangents) that pass the network together.
+const LINES: usize = 2 * TILE;
+/// From so many moved columns on, the two halves of the last layer are folded before the product.
+const FOLD: usize = 16;
+
+/// Records the tangent of `y` from those of `a` and `b`, the parameters being fixed.
+pub(super) fn pushed<'t, T: Real>(
+    spec: &Arc<Spec>,
+    r: &'t Recorder<T>,
+    x: &[Var<'t, T>],
+    y: &[Var<'t, T>],
+    dx: &[Tangent<'t, T>],
+) -> Tangent<'t, T> {
+    let (a, b, scale) = (x[0], x[1], y[3]);
+    if dx[0].is_zero() {
+        return dx[1].scale(scale);
+    }
+    let through = |start: Start, tangents: Var<'t, T>| {
+        let op = Push { spec: spec.clone(), start };
+        let inputs: Few<Var<'t, T>> = [tangents].iter().chain(x).chain(&y[..1]).chain(&y[2..]).copied().collect();
+        r.apply(op, &inputs)
+    };
+    let (p, m) = (spec.passed(), spec.moved());
+    let (first, block, local) = if let Some((seeds, rates)) = dx[0].as_diagonal() {
+        let support = dx[0].support();
+        let rates = rates.unwrap_or_else(|| r.scalar(T::ONE)).broadcast_to(a.shape());
+        let lines = seeds.iter().map(|s| s - support.start).collect();
+        (support.start, through(Start::Diagonal { lines, tangents: support.len() }, rates), None)
+    } else {
+        let (first, block) = dx[0].to_dense(r, a.shape()).expect("not zero");
+        let t = block.shape().tangents();
+        let widths: Few<usize> = spec.network.hidden.iter().copied().chain([m]).collect();
+        let inner: usize = widths.windows(2).map(|w| w[0] * w[1]).sum();
+        let direct = t * (p * widths[0] + inner);
+        let locally = p * inner + t * p * m;
+        if locally < direct {
+            let ones = r.scalar(T::ONE).broadcast_to(a.shape());
+            let start = Start::Diagonal { lines: (0..p).collect(), tangents: p };
+            (first, block, Some(through(start, ones)))
+        } else {
+            (first, through(Start::Block, block), None)
+        }
+    };
+    let moved = Moved::of(r, &dx[1], b.shape());
+    Combine::record(r, first, block, local, moved, scale)
+}
+
+/// What enters the network.
+#[derive(Clone, Debug)]
+enum Start {
+    /// A block of tangents.
+    Block,
+    /// Column `j` moves with line `lines[j]` of `tangents` alone, at a rate of its own.
+    Diagonal { lines: Arc<[usize]>, tangents: usize },
+}
+
+/// Tangents of `y` from tangents of `a`: inputs the block or the rates, `a`, `b`, the parameters, `y` and what
+/// the coupling keeps.
+#[derive(Clone, Debug)]
+struct Push {
+    spec: Arc<Spec>,
+    start: Start,
+}
+
+impl Push {
+    fn tangents(&self, block: Shape) -> usize {
+        match &self.start {
+            Start::Block => block.tangents(),
+            Start::Diagonal { tangents, .. } => *tangents,
+        }
+    }
+
+    /// Inputs that derivatives flow through: tangents or rates, `a`, `b`, parameters.
+    fn primary(&self) -> usize {
+        3 + self.spec.parameters()
+    }
+
+    /// The same in basic primitives.
+    fn expand<'t, T: Real>(&self, r: &'t Recorder<T>, x: &[Var<'t, T>]) -> Result<[Var<'t, T>; 1], Error> {
+        let y = self.spec.expand(x[1], x[2], &x[3..self.primary()])[0];
+        let seed = match &self.start {
+            Start::Block => Tangent::dense(x[0]),
+            Start::Diagonal { lines, .. } => Tangent::diagonal(lines.clone(), x[0]),
+        };
+        let tangents = self.tangents(x[0].shape());
+        let inputs = &x[1..self.primary()];
+        let mut seeds: Few<Tangent<'t, T>> = inputs.iter().map(|x| Tangent::zero(x.cols())).collect();
+        seeds[0] = seed;
+        let pushed = expand::push(r, &[y], inputs, &seeds)?.swap_remove(0);
+        let block = pushed.into_block(r, y.shape(), tangents);
+        Ok([block.unwrap_or_else(|| r.full(y.shape().with_tangents(tangents), T::ZERO))])
+    }
+
+    /// Rows of a tile, for `t` tangents a row.
+    fn rows(t: usize) -> usize {
+        (LINES / t.max(1)).max(1)
+    }
+}
+
+impl<T: Real> Primitive<T> for Push {
+    fn name(&self) -> &'static str {
+        "coupling tangents"
+    }
+
+    fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
+        Ok(smallvec![inputs[2].with_tangents(self.tangents(inputs[0]))])
+    }
+
+    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+        let spec = &*self.spec;
+        let (p, m) = (spec.passed(), spec.moved());
+        let t = self.tangents(cx.input_shapes[0]);
+        let [start, _, b, rest @ ..] = cx.inputs else { return };
+        let (parameters, rest) = rest.split_at(spec.parameters());
+        let [y, kept @ ..] = rest else { return };
+        let layers = spec.layers(parameters);
+        let (first, last) = (layers[0], layers[layers.len() - 1]);
+
+        let most = Self::rows(t);
+        let (columns, scratch) = cx.scratch.split_at_mut(p * first.outputs);
+        let (fold, scratch) = scratch.split_at_mut(m * last.inputs);
+        let (mut here, scratch) = scratch.split_at_mut(most * t * spec.widest());
+        let (mut there, line) = scratch.split_at_mut(most * t * spec.widest());
+        if matches!(self.start, Start::Diagonal { .. }) {
+            for j in 0..p {
+                for i in 0..first.outputs {
+                    columns[j * first.outputs + i] = first.weight[i * p + j];
+                }
+            }
+        }
+        for top in (0..cx.rows).step_by(most) {
+            let n = most.min(cx.rows - top);
+            let tile = |width: usize| top * width..(top + n) * width;
+            for (k, layer) in layers.iter().enumerate() {
+                // The last layer is folded below, unless its columns are few.
+                if k > 0 && k == spec.depth() && m >= FOLD {
+                    break;
+                }
+                let out = &mut there[..n * t * layer.outputs];
+                match &self.start {
+                    Start::Diagonal { lines, .. } if k == 0 => {
+                        dispatch(ScaleRows { rates: &start[tile(p)], lines, tangents: t, columns, out });
+                    }
+                    Start::Block if k == 0 => layer.apply(out, &start[tile(t * p)], n * t, line),
+                    _ => layer.apply(out, &here[..n * t * layer.inputs], n * t, line),
+                }
+                if k < spec.depth() {
+                    spec.slope(kept, k).rows(tile(layer.outputs)).scale(out, layer.outputs, t);
+                }
+                std::mem::swap(&mut here, &mut there);
+            }
+            let folded = spec.depth() > 0 && m >= FOLD;
+            for i in 0..n {
+                let row = top + i;
+                let at = row * m..(row + 1) * m;
+                let fold_in = Fold {
+                    spec,
+                    b: &b[at.clone()],
+                    y: &y[at.clone()],
+                    tanh: &kept[0][at.clone()],
+                    scale: &kept[1][at],
+                };
+                let out = &mut cx.outputs[0][row * t * m..(row + 1) * t * m];
+                if folded {
+                    let h = last.inputs;
+                    dispatch(FoldWeights { of: fold_in, weight: last.weight, h, fold });
+                    let e = Extents { m: t, k: h, n: m, transpose_a: false, transpose_b: true };
+                    out.fill(T::ZERO);
+                    add_products(e, out, &here[i * t * h..(i + 1) * t * h], fold);
+                } else {
+                    let raw = &here[i * t * 2 * m..(i + 1) * t * 2 * m];
+                    dispatch(FoldLines { of: fold_in, raw, out });
+                }
+            }
+        }
+    }
+
+    fn jvp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        _y: &[Var<'t, T>],
+        dx: &[Tangent<'t, T>],
+    ) -> Result<Tangents<'t, T>, Error> {
+        let n = self.primary();
+        expand::push(r, &self.expand(r, x)?, &x[..n], &dx[..n])
+    }
+
+    fn vjp<'t>(
+        &self,
+        r: &'t Recorder<T>,
+        x: &[Var<'t, T>],
+        _y: &[Var<'t, T>],
+        dy: &[Option<Var<'t, T>>],
+        need: &[bool],
+    ) -> Result<Cotangents<'t, T>, Error> {
+        let n = self.primary();
+        let mut found = expand::pull(r, &self.expand(r, x)?, &x[..n], dy, &need[..n])?;
+        found.resize(x.len(), None);
+        Ok(found)
+    }
+
+    fn is_auxiliary(&self, input: usize) -> bool {
+        input >= self.primary()
+    }
+
+    fn scratch(&self, inputs: &[Shape], _rows: usize) -> usize {
+        let spec = &self.spec;
+        let t = self.tangents(inputs[0]);
+        let widths: Few<usize> = spec.network.hidden.iter().copied().chain([2 * spec.moved()]).collect();
+        let last = if widths.len() > 1 { widths[widths.len() - 2] } else { spec.passed() };
+        spec.passed() * widths[0]
+            + spec.moved() * last
+            + 2 * Self::rows(t) * t * spec.widest()
+            + spec.line::<T>()
+    }
+}
+
+/// `out[n, lines[j], :] += v[n, j] W[:, j]`: the first layer meets a diagonal.
+struct ScaleRows<'a, T> {
+    rates: &'a [T],
+    lines: &'a [usize],
+    tangents: usize,
+    /// `Wᵀ`.
+    columns: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Real> Kernel for ScaleRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let p = self.lines.len();
+        let width = self.columns.len() / p;
+        self.out.fill(T::ZERO);
+        let rows = self.out.chunks_exact_mut(self.tangents * width).zip(self.rates.chunks_exact(p));
+        for (out, rates) in rows {
+            for ((&line, &v), w) in self.lines.iter().zip(rates).zip(self.columns.chunks_exact(width)) {
+                let out = &mut out[line * width..(line + 1) * width];
+                out.iter_mut().zip(w).for_each(|(o, &w)| *o += v * w);
+            }
+        }
+    }
+}
+
+/// One row of what folds the halves of the last layer into one.
+#[derive(Clone, Copy)]
+struct Fold<'a, T> {
+    spec: &'a Spec,
+    b: &'a [T],
+    y: &'a [T],
+    tanh: &'a [T],
+    scale: &'a [T],
+}
+
+impl<T: Real> Fold<'_, T> {
+    #[inline(always)]
+    fn rates(&self, j: usize) -> (T, T) {
+        rates(self.spec.generate, self.b[j], self.y[j], self.tanh[j], self.scale[j])
+    }
+}
+
+/// `fold[j, :] = α_j W_s[j, :] + β_j W_t[j, :]`.
+struct FoldWeights<'a, 'b, T> {
+    of: Fold<'a, T>,
+    weight: &'a [T],
+    h: usize,
+    fold: &'b mut [T],
+}
+
+impl<T: Real> Kernel for FoldWeights<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let (h, m) = (self.h, self.of.spec.moved());
+        for (j, (fold, &k)) in self.fold.chunks_exact_mut(h).zip(&self.of.spec.order).enumerate() {
+            let (alpha, beta) = self.of.rates(j);
+            let (s, t) = (&self.weight[k * h..(k + 1) * h], &self.weight[(m + k) * h..(m + k + 1) * h]);
+            for ((f, &s), &t) in fold.iter_mut().zip(s).zip(t) {
+                *f = chain(s, alpha) + chain(t, beta);
+            }
+        }
+    }
+}
+
+/// `out[t, j] = α_j ds[t, j] + β_j dt[t, j]`.
+struct FoldLines<'a, 'b, T> {
+    of: Fold<'a, T>,
+    raw: &'b [T],
+    out: &'b mut [T],
+}
+
+impl<T: Real> Kernel for FoldLines<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let m = self.of.spec.moved();
+        for (out, raw) in self.out.chunks_exact_mut(m).zip(self.raw.chunks_exact(2 * m)) {
+            for (j, (o, &k)) in out.iter_mut().zip(&self.of.spec.order).enumerate() {
+                let (alpha, beta) = self.of.rates(j);
+                *o = chain(raw[k], alpha) + chain(raw[m + k], beta);
+            }
+        }
+    }
+}
