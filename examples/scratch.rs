@@ -28,6 +28,19 @@ fn time<T: Real>(name: &str, n: usize, d: usize, flow: &Flow<T>, program: &Progr
         runner.run(n, &[&x], &parameters, &mut views).unwrap();
         times.push(t.elapsed().as_secs_f64() * 1e3);
     }
+    if std::env::var("PROF").is_ok() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| {
+            for k in 0..6 {
+                if k == 1 { eigenflow_autodiff::profile_take(); }
+                let mut views: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+                let t = Instant::now();
+                runner.run(n, &[&x], &parameters, &mut views).unwrap();
+                if k == 5 { println!("one thread {:.3} ms", t.elapsed().as_secs_f64() * 1e3); }
+            }
+            for (name, s, c) in eigenflow_autodiff::profile_take() { println!("   {name:24} {:.3} ms, {} calls", s / 5.0 * 1e3, c / 5); }
+        });
+    }
     times.sort_by(f64::total_cmp);
     println!("{name} {} {n}x{d}: median {:.3} ms, min {:.3}; {} ops, {} rows a shard, {} KB", T::NAME, times[times.len() / 2], times[0], program.len(), program.shard_rows(), program.workspace_bytes() / 1024);
 }

@@ -33,3 +33,4 @@ pub use run::{Program, Runner};
 pub use shape::Shape;
 pub use tangent::Tangent;
 pub use var::Var;
+pub use stage::profile_take;

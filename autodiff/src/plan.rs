@@ -14,9 +14,11 @@ use std::collections::BTreeSet;
 
 /// Bytes of workspace that a shard aims at: half of a common L2 cache.
 const SHARD_BYTES: usize = 512 * 1024;
-/// With weights above this size, shards have at least [`MIN_WEIGHTY_ROWS`] rows.
+/// With weights above this size, which every shard reads anew, shards have [`WEIGHTY_ROWS`] rows if their
+/// workspace stays within [`WEIGHTY_SHARD_BYTES`].
 const WEIGHTY_BYTES: usize = 1024 * 1024;
-const MIN_WEIGHTY_ROWS: usize = 64;
+const WEIGHTY_ROWS: usize = 64;
+const WEIGHTY_SHARD_BYTES: usize = 4 * 1024 * 1024;
 const MAX_ROWS: usize = 1024;
 /// Lanes that sum over rows; a constant, so that sums have the same bits on any machine.
 const LANES: usize = 8;
@@ -233,11 +235,13 @@ impl Plan {
     }
 }
 
-/// Rows of a shard, from bytes of workspace per row and bytes of weights: nothing else.
+/// Rows of a shard, from bytes of workspace per row and bytes of weights: nothing else. A power of two, so
+/// that a batch of one splits evenly.
 fn shard_rows(row_bytes: usize, weight_bytes: usize) -> usize {
-    let rows = (SHARD_BYTES / row_bytes.max(1)).clamp(1, MAX_ROWS);
-    let rows = if rows > 16 { rows / 16 * 16 } else { rows };
-    if weight_bytes > WEIGHTY_BYTES { rows.max(MIN_WEIGHTY_ROWS) } else { rows }
+    let fit = |bytes: usize| (bytes / row_bytes.max(1)).clamp(1, MAX_ROWS);
+    let rows = fit(SHARD_BYTES);
+    let rows = if weight_bytes > WEIGHTY_BYTES { rows.max(fit(WEIGHTY_SHARD_BYTES).min(WEIGHTY_ROWS)) } else { rows };
+    1 << rows.ilog2()
 }
 
 fn live_nodes<T>(tape: &Tape<T>, outputs: &[ValueId]) -> Vec<bool> {

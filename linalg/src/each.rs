@@ -1,4 +1,4 @@
-//! Products of small matrices, one pair for each row of a batch: `C_n += op(A_n) op(B_n)`.
+//! Products of small matrices, one pair for each row of a batch: `C_n = op(A_n) op(B_n)`, or added to `C_n`.
 //!
 //! Local Jacobians are multiplied like this. Where the matrices are small a general product is all
 //! overhead, so these have loops of their own.
@@ -6,7 +6,9 @@
 use crate::Real;
 use crate::elementary::{Kernel, dispatch};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{MatMut, MatRef, Par};
+
+pub use faer::Accum;
 
 /// Extents of `C [m, n] += op(A) op(B)` over `k`, and which factors are stored transposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub struct Extents {
 /// Products of fewer multiplications take loops of their own (f32, 4 x 4 x 4: 30 ns by the general one).
 const SMALL: usize = 2048;
 
-/// `C_n += op(A_n) op(B_n)` for each of the rows of a batch, all row-major and contiguous.
+/// `C_n = op(A_n) op(B_n)` or `C_n += …` for each of the rows of a batch, all row-major and contiguous.
 ///
 /// Each product depends on its own factors alone. Cost `2 m k n` flops a row.
 ///
@@ -34,14 +36,17 @@ const SMALL: usize = 2048;
 /// If lengths are not those of equally many rows.
 ///
 /// ```
-/// use eigenflow_linalg::each::{Extents, add_products};
+/// use eigenflow_linalg::each::{Accum, Extents, products};
 /// let e = Extents { m: 1, k: 2, n: 1, transpose_a: false, transpose_b: false };
 /// let mut c = [100.0, 0.0];
-/// add_products(e, &mut c, &[1.0, 2.0, 5.0, 0.0], &[3.0, 4.0, 2.0, 9.0]);
+/// products(e, Accum::Add, &mut c, &[1.0, 2.0, 5.0, 0.0], &[3.0, 4.0, 2.0, 9.0]);
 /// assert_eq!(c, [111.0, 10.0]); // 100 + 1·3 + 2·4, 5·2 + 0·9
 /// ```
-pub fn add_products<T: Real>(e: Extents, c: &mut [T], a: &[T], b: &[T]) {
+pub fn products<T: Real>(e: Extents, accum: Accum, c: &mut [T], a: &[T], b: &[T]) {
     let Extents { m, k, n, transpose_a, transpose_b } = e;
+    if m * k * n < SMALL && matches!(accum, Accum::Replace) {
+        c.fill(T::ZERO);
+    }
     if m * k * n == 0 {
         return;
     }
@@ -71,7 +76,7 @@ pub fn add_products<T: Real>(e: Extents, c: &mut [T], a: &[T], b: &[T]) {
             }
         };
         let (a, b) = (view(a, m, k, transpose_a), view(b, k, n, transpose_b));
-        matmul(MatMut::from_row_major_slice_mut(c, m, n), Accum::Add, a, b, T::ONE, Par::Seq);
+        matmul(MatMut::from_row_major_slice_mut(c, m, n), accum, a, b, T::ONE, Par::Seq);
     }
 }
 
@@ -137,14 +142,14 @@ mod tests {
                 let b: Vec<f64> = (0..rows * k * n).map(|i| number(5 * i + 2)).collect();
                 let start: Vec<f64> = (0..rows * m * n).map(|i| number(i + 50)).collect();
                 let mut c = start.clone();
-                add_products(e, &mut c, &a, &b);
+                products(e, Accum::Add, &mut c, &a, &b);
                 let mut expected = start.clone();
                 any(e, &mut expected, &a, &b);
                 for (c, x) in c.iter().zip(&expected) {
                     assert!((c - x).abs() <= 1e-13 * (k as f64) * 16.0, "{e:?}");
                 }
                 let mut alone = start[m * n..2 * m * n].to_vec();
-                add_products(e, &mut alone, &a[m * k..2 * m * k], &b[k * n..2 * k * n]);
+                products(e, Accum::Add, &mut alone, &a[m * k..2 * m * k], &b[k * n..2 * k * n]);
                 assert_eq!(alone, c[m * n..2 * m * n], "{e:?}");
             }
         }

@@ -4,7 +4,7 @@ use super::key;
 use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape_error};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
-use eigenflow_linalg::each::{Extents, add_products};
+use eigenflow_linalg::each::{Accum, Extents, products};
 use smallvec::smallvec;
 
 /// `C_n = op(A_n) op(B_n)` of the blocks `[tangents, cols]` of each row; `op` transposes or not.
@@ -45,8 +45,7 @@ impl<T: Real> Primitive<T> for RowProduct {
 
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
         let Some(e) = self.extents(cx.input_shapes) else { return };
-        cx.outputs[0].fill(T::ZERO);
-        add_products(e, cx.outputs[0], cx.inputs[0], cx.inputs[1]);
+        products(e, Accum::Replace, cx.outputs[0], cx.inputs[0], cx.inputs[1]);
     }
 
     fn jvp<'t>(

@@ -5,7 +5,7 @@ use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangent
 use eigenflow_autodiff::primitives::row_product::RowProduct;
 use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
-use eigenflow_linalg::each::{Extents, add_products};
+use eigenflow_linalg::each::{Accum, Extents, products};
 use eigenflow_linalg::elementary::vectorize;
 use smallvec::smallvec;
 use std::ops::Range;
@@ -165,11 +165,11 @@ impl<T: Real> Primitive<T> for Combine {
             let e =
                 Extents { m: self.of_a.len(), k: p, n: m, transpose_a: false, transpose_b: false };
             if of_a.len() == unit {
-                add_products(e, out, a, cx.inputs[1]);
+                products(e, Accum::Add, out, a, cx.inputs[1]);
             } else {
                 let pairs = a.chunks_exact(e.m * p).zip(cx.inputs[1].chunks_exact(p * m));
                 for (out, (a, g)) in out.chunks_exact_mut(unit).zip(pairs) {
-                    add_products(e, &mut out[of_a.clone()], a, g);
+                    products(e, Accum::Add, &mut out[of_a.clone()], a, g);
                 }
             }
         }

@@ -101,9 +101,14 @@ impl<'a, T: Real> Slope<'a, T> {
         Self { stored: self.stored.map(|s| &s[range.clone()]), value: &self.value[range], ..*self }
     }
 
-    /// `t[n, k, :] *= act'[n, :]` for `repeats` lines `k` a row of `width` numbers; a zero stays zero.
-    pub fn scale(&self, t: &mut [T], width: usize, repeats: usize) {
-        dispatch(Scale { slope: *self, t, width, repeats });
+    /// Cotangents `t[n, :] *= act'[n, :]` of rows of `width` numbers; a zero stays zero.
+    pub fn pull(&self, t: &mut [T], width: usize) {
+        dispatch(Scale::<T, true> { slope: *self, t, width, repeats: 1 });
+    }
+
+    /// Tangents `t[n, k, :] *= act'[n, :]`, `repeats` lines `k` a row of `width` numbers.
+    pub fn push(&self, t: &mut [T], width: usize, repeats: usize) {
+        dispatch(Scale::<T, false> { slope: *self, t, width, repeats });
     }
 
     #[inline(always)]
@@ -113,40 +118,46 @@ impl<'a, T: Real> Slope<'a, T> {
     }
 }
 
-struct Scale<'a, 'b, T> {
+/// `KEEP`: exactly zero stays zero.
+struct Scale<'a, 'b, T, const KEEP: bool> {
     slope: Slope<'a, T>,
     t: &'b mut [T],
     width: usize,
     repeats: usize,
 }
 
-impl<T: Real> Kernel for Scale<'_, '_, T> {
+impl<T: Real, const KEEP: bool> Kernel for Scale<'_, '_, T, KEEP> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let (width, repeats) = (self.width, self.repeats);
         match self.slope.activation {
-            Activation::Tanh => by_line(&self.slope, self.t, width, repeats, |y, _| T::ONE - y * y),
-            Activation::Relu => by_line(&self.slope, self.t, width, repeats, |y, _| {
-                if y > T::ZERO || T::ONE / y > T::ZERO { T::ONE } else { T::ZERO }
-            }),
-            Activation::Silu => by_line(&self.slope, self.t, width, repeats, |_, d| d),
+            Activation::Tanh => self.by_line(|y, _| T::ONE - y * y),
+            Activation::Relu => {
+                self.by_line(|y, _| if y > T::ZERO || T::ONE / y > T::ZERO { T::ONE } else { T::ZERO });
+            }
+            Activation::Silu => self.by_line(|_, d| d),
         }
     }
 }
 
-#[inline(always)]
-fn by_line<T: Real>(slope: &Slope<'_, T>, t: &mut [T], width: usize, repeats: usize, f: impl Fn(T, T) -> T) {
-    for (line, t) in t.chunks_exact_mut(width).enumerate() {
-        let (value, stored) = slope.of(line / repeats * width, width);
-        for ((t, &y), &d) in t.iter_mut().zip(value).zip(stored) {
-            *t = chain(*t, f(y, d));
+impl<T: Real, const KEEP: bool> Scale<'_, '_, T, KEEP> {
+    #[inline(always)]
+    fn by_line(self, f: impl Fn(T, T) -> T) {
+        let width = self.width;
+        for (row, t) in self.t.chunks_exact_mut(self.repeats * width).enumerate() {
+            let (value, stored) = self.slope.of(row * width, width);
+            for t in t.chunks_exact_mut(width) {
+                for ((t, &y), &d) in t.iter_mut().zip(value).zip(stored) {
+                    let slope = f(y, d);
+                    *t = if KEEP { chain(*t, slope) } else { *t * slope };
+                }
+            }
         }
     }
 }
 
-/// A cotangent or tangent times a derivative: exactly zero stays zero, whatever the derivative.
+/// A cotangent times a derivative: exactly zero stays zero, whatever the derivative.
 #[inline(always)]
 pub(super) fn chain<T: Real>(t: T, derivative: T) -> T {
     if t == T::ZERO { T::ZERO } else { t * derivative }

@@ -7,11 +7,11 @@
 
 use super::combine::{Combine, Moved};
 use super::coupling::{Few, Spec, rates};
-use super::network::{TILE, chain};
+use super::network::TILE;
 use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents};
 use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
-use eigenflow_linalg::each::{Extents, add_products};
+use eigenflow_linalg::each::{Accum, Extents, products};
 use eigenflow_linalg::elementary::{Kernel, dispatch};
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -137,6 +137,8 @@ impl<T: Real> Primitive<T> for Push {
         let most = Self::rows(t);
         let (columns, scratch) = cx.scratch.split_at_mut(p * first.outputs);
         let (fold, scratch) = scratch.split_at_mut(m * last.inputs);
+        let (alpha, scratch) = scratch.split_at_mut(most * m);
+        let (beta, scratch) = scratch.split_at_mut(most * m);
         let (mut here, scratch) = scratch.split_at_mut(most * t * spec.widest());
         let (mut there, line) = scratch.split_at_mut(most * t * spec.widest());
         if matches!(self.start, Start::Diagonal { .. }) {
@@ -146,14 +148,13 @@ impl<T: Real> Primitive<T> for Push {
                 }
             }
         }
+        // The last layer is folded before its product, unless its columns are few.
+        let folded = spec.depth() > 0 && m >= FOLD;
+        let layers = if folded { &layers[..spec.depth()] } else { &layers[..] };
         for top in (0..cx.rows).step_by(most) {
             let n = most.min(cx.rows - top);
             let tile = |width: usize| top * width..(top + n) * width;
             for (k, layer) in layers.iter().enumerate() {
-                // The last layer is folded below, unless its columns are few.
-                if k > 0 && k == spec.depth() && m >= FOLD {
-                    break;
-                }
                 let out = &mut there[..n * t * layer.outputs];
                 match &self.start {
                     Start::Diagonal { lines, .. } if k == 0 => {
@@ -163,32 +164,32 @@ impl<T: Real> Primitive<T> for Push {
                     _ => layer.apply(out, &here[..n * t * layer.inputs], n * t, line),
                 }
                 if k < spec.depth() {
-                    spec.slope(kept, k).rows(tile(layer.outputs)).scale(out, layer.outputs, t);
+                    spec.slope(kept, k).rows(tile(layer.outputs)).push(out, layer.outputs, t);
                 }
                 std::mem::swap(&mut here, &mut there);
             }
-            let folded = spec.depth() > 0 && m >= FOLD;
-            for i in 0..n {
-                let row = top + i;
-                let at = row * m..(row + 1) * m;
-                let fold_in = Fold {
-                    spec,
-                    b: &b[at.clone()],
-                    y: &y[at.clone()],
-                    tanh: &kept[0][at.clone()],
-                    scale: &kept[1][at],
-                };
-                let out = &mut cx.outputs[0][row * t * m..(row + 1) * t * m];
-                if folded {
-                    let h = last.inputs;
-                    dispatch(FoldWeights { of: fold_in, weight: last.weight, h, fold });
-                    let e = Extents { m: t, k: h, n: m, transpose_a: false, transpose_b: true };
-                    out.fill(T::ZERO);
-                    add_products(e, out, &here[i * t * h..(i + 1) * t * h], fold);
-                } else {
-                    let raw = &here[i * t * 2 * m..(i + 1) * t * 2 * m];
-                    dispatch(FoldLines { of: fold_in, raw, out });
-                }
+            dispatch(Rates {
+                generate: spec.generate,
+                b: &b[tile(m)],
+                y: &y[tile(m)],
+                tanh: &kept[0][tile(m)],
+                scale: &kept[1][tile(m)],
+                alpha: &mut alpha[..n * m],
+                beta: &mut beta[..n * m],
+            });
+            let out = &mut cx.outputs[0][tile(t * m)];
+            let order = &spec.order[..];
+            if !folded {
+                let raw = &here[..n * t * 2 * m];
+                dispatch(FoldLines { order, tangents: t, alpha, beta, raw, out });
+                continue;
+            }
+            let h = last.inputs;
+            let e = Extents { m: t, k: h, n: m, transpose_a: false, transpose_b: true };
+            for (i, (out, x)) in out.chunks_exact_mut(t * m).zip(here.chunks_exact(t * h)).enumerate() {
+                let (alpha, beta) = (&alpha[i * m..(i + 1) * m], &beta[i * m..(i + 1) * m]);
+                dispatch(FoldWeights { order, alpha, beta, weight: last.weight, fold });
+                products(e, Accum::Replace, out, x, fold);
             }
         }
     }
@@ -228,7 +229,7 @@ impl<T: Real> Primitive<T> for Push {
         let widths: Few<usize> = spec.network.hidden.iter().copied().chain([2 * spec.moved()]).collect();
         let last = if widths.len() > 1 { widths[widths.len() - 2] } else { spec.passed() };
         spec.passed() * widths[0]
-            + spec.moved() * last
+            + spec.moved() * (last + 2 * Self::rows(t))
             + 2 * Self::rows(t) * t * spec.widest()
             + spec.line::<T>()
     }
@@ -251,39 +252,53 @@ impl<T: Real> Kernel for ScaleRows<'_, T> {
     fn run<const FMA: bool>(self) {
         let p = self.lines.len();
         let width = self.columns.len() / p;
-        self.out.fill(T::ZERO);
+        let one_each = self.tangents == p && self.lines.iter().enumerate().all(|(j, &line)| j == line);
+        if !one_each {
+            self.out.fill(T::ZERO);
+        }
         let rows = self.out.chunks_exact_mut(self.tangents * width).zip(self.rates.chunks_exact(p));
         for (out, rates) in rows {
             for ((&line, &v), w) in self.lines.iter().zip(rates).zip(self.columns.chunks_exact(width)) {
                 let out = &mut out[line * width..(line + 1) * width];
-                out.iter_mut().zip(w).for_each(|(o, &w)| *o += v * w);
+                if one_each {
+                    out.iter_mut().zip(w).for_each(|(o, &w)| *o = v * w);
+                } else {
+                    out.iter_mut().zip(w).for_each(|(o, &w)| *o += v * w);
+                }
             }
         }
     }
 }
 
-/// One row of what folds the halves of the last layer into one.
-#[derive(Clone, Copy)]
-struct Fold<'a, T> {
-    spec: &'a Spec,
+/// [`rates`] of all columns of a tile of rows.
+struct Rates<'a, 'b, T> {
+    generate: bool,
     b: &'a [T],
     y: &'a [T],
     tanh: &'a [T],
     scale: &'a [T],
+    alpha: &'b mut [T],
+    beta: &'b mut [T],
 }
 
-impl<T: Real> Fold<'_, T> {
+impl<T: Real> Kernel for Rates<'_, '_, T> {
+    type Output = ();
+
     #[inline(always)]
-    fn rates(&self, j: usize) -> (T, T) {
-        rates(self.spec.generate, self.b[j], self.y[j], self.tanh[j], self.scale[j])
+    fn run<const FMA: bool>(self) {
+        let of = self.b.iter().zip(self.y).zip(self.tanh).zip(self.scale);
+        for ((((&b, &y), &tanh), &scale), (alpha, beta)) in of.zip(self.alpha.iter_mut().zip(self.beta)) {
+            (*alpha, *beta) = rates(self.generate, b, y, tanh, scale);
+        }
     }
 }
 
 /// `fold[j, :] = α_j W_s[j, :] + β_j W_t[j, :]`.
 struct FoldWeights<'a, 'b, T> {
-    of: Fold<'a, T>,
+    order: &'a [usize],
+    alpha: &'a [T],
+    beta: &'a [T],
     weight: &'a [T],
-    h: usize,
     fold: &'b mut [T],
 }
 
@@ -292,21 +307,25 @@ impl<T: Real> Kernel for FoldWeights<'_, '_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let (h, m) = (self.h, self.of.spec.moved());
-        for (j, (fold, &k)) in self.fold.chunks_exact_mut(h).zip(&self.of.spec.order).enumerate() {
-            let (alpha, beta) = self.of.rates(j);
+        let m = self.order.len();
+        let h = self.fold.len() / m;
+        let rates = self.alpha.iter().zip(self.beta);
+        for ((fold, &k), (&alpha, &beta)) in self.fold.chunks_exact_mut(h).zip(self.order).zip(rates) {
             let (s, t) = (&self.weight[k * h..(k + 1) * h], &self.weight[(m + k) * h..(m + k + 1) * h]);
             for ((f, &s), &t) in fold.iter_mut().zip(s).zip(t) {
-                *f = chain(s, alpha) + chain(t, beta);
+                *f = s * alpha + t * beta;
             }
         }
     }
 }
 
-/// `out[t, j] = α_j ds[t, j] + β_j dt[t, j]`.
+/// `out[n, t, j] = α_j ds[n, t, j] + β_j dt[n, t, j]`.
 struct FoldLines<'a, 'b, T> {
-    of: Fold<'a, T>,
-    raw: &'b [T],
+    order: &'a [usize],
+    tangents: usize,
+    alpha: &'a [T],
+    beta: &'a [T],
+    raw: &'a [T],
     out: &'b mut [T],
 }
 
@@ -315,11 +334,16 @@ impl<T: Real> Kernel for FoldLines<'_, '_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let m = self.of.spec.moved();
-        for (out, raw) in self.out.chunks_exact_mut(m).zip(self.raw.chunks_exact(2 * m)) {
-            for (j, (o, &k)) in out.iter_mut().zip(&self.of.spec.order).enumerate() {
-                let (alpha, beta) = self.of.rates(j);
-                *o = chain(raw[k], alpha) + chain(raw[m + k], beta);
+        let (m, t) = (self.order.len(), self.tangents);
+        let rates = self.alpha.chunks_exact(m).zip(self.beta.chunks_exact(m));
+        let rows = self.out.chunks_exact_mut(t * m).zip(self.raw.chunks_exact(t * 2 * m));
+        for ((out, raw), (alpha, beta)) in rows.zip(rates) {
+            for (out, raw) in out.chunks_exact_mut(m).zip(raw.chunks_exact(2 * m)) {
+                let (s, t) = raw.split_at(m);
+                let of = alpha.iter().zip(beta).zip(self.order);
+                for (o, ((&alpha, &beta), &k)) in out.iter_mut().zip(of) {
+                    *o = s[k] * alpha + t[k] * beta;
+                }
             }
         }
     }
