@@ -5,7 +5,7 @@
 //! code the multiplier is the busiest port (one 512-bit operation a cycle at best): additions,
 //! shifts and logic beside it are nearly free, and kernels are written to that.
 
-use super::coefficients::{COTH, COTH_SINGLE, EXP, EXP_SINGLE};
+use super::coefficients::{ATANH, ATANH_SINGLE, COTH, COTH_SINGLE, EXP, EXP_SINGLE};
 use crate::Real;
 
 /// What the kernels need to know of a precision.
@@ -53,6 +53,8 @@ pub(super) trait Lane: Real {
     fn exp_tail<const FMA: bool>(r: Self) -> Self;
     /// `z coth z - 1` by `w = z^2` for half of a reduced `r`.
     fn coth_tail<const FMA: bool>(w: Self) -> Self;
+    /// `2 atanh(s) / s - 2` by `z = s^2`, for `s = f / (2 + f)` and `1 + f` from `sqrt(1/2)` to `sqrt(2)`.
+    fn atanh_tail<const FMA: bool>(z: Self) -> Self;
 }
 
 impl Lane for f64 {
@@ -112,6 +114,11 @@ impl Lane for f64 {
     fn coth_tail<const FMA: bool>(w: f64) -> f64 {
         w * horner::<f64, FMA, _>(&COTH, w)
     }
+
+    #[inline(always)]
+    fn atanh_tail<const FMA: bool>(z: f64) -> f64 {
+        z * polynomial::<f64, FMA, _>(&ATANH, z)
+    }
 }
 
 impl Lane for f32 {
@@ -167,6 +174,11 @@ impl Lane for f32 {
     #[inline(always)]
     fn coth_tail<const FMA: bool>(w: f32) -> f32 {
         w * horner::<f32, FMA, _>(&COTH_SINGLE, w)
+    }
+
+    #[inline(always)]
+    fn atanh_tail<const FMA: bool>(z: f32) -> f32 {
+        z * horner::<f32, FMA, _>(&ATANH_SINGLE, z)
     }
 }
 

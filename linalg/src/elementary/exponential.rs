@@ -36,26 +36,15 @@ pub(super) fn scale<T: Lane>(y: T, pattern: T) -> T {
     y * a * b
 }
 
-/// `e^x` for `x` from `EXP_LOW` to `EXP_HIGH`.
-#[inline(always)]
-fn exp_clamped<T: Lane, const FMA: bool>(x: T) -> T {
-    let (pattern, r) = reduce::<T, FMA>(x, T::BIAS + T::BIAS);
-    scale(T::ONE + exp_m1_reduced::<T, FMA>(r), pattern)
-}
-
-/// `e^x` for `x <= 0`.
-#[inline(always)]
-pub(super) fn exp_negative<T: Lane, const FMA: bool>(x: T) -> T {
-    exp_clamped::<T, FMA>(at_least(x, T::EXP_LOW))
-}
-
 /// `e^x`.
 #[derive(Clone, Copy, Debug)]
 pub struct Exp;
 
 #[inline(always)]
 fn exp<T: Lane, const FMA: bool>(x: T) -> T {
-    exp_clamped::<T, FMA>(at_most(at_least(x, T::EXP_LOW), T::EXP_HIGH))
+    let x = at_most(at_least(x, T::EXP_LOW), T::EXP_HIGH);
+    let (pattern, r) = reduce::<T, FMA>(x, T::BIAS + T::BIAS);
+    scale(T::ONE + exp_m1_reduced::<T, FMA>(r), pattern)
 }
 
 impl Function for Exp {

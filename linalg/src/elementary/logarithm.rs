@@ -2,7 +2,7 @@
 
 use super::Function;
 use super::arithmetic::{Lane, mul_add, polynomial};
-use super::coefficients::{LN, LN_SINGLE};
+use super::coefficients::LN_SINGLE;
 
 /// `ln(2^k (1 + f))` for `1 + f` from `sqrt(1/2)` to `sqrt(2)`.
 pub(super) trait Assemble: Lane {
@@ -16,8 +16,7 @@ impl Assemble for f64 {
     fn assemble<const FMA: bool>(f: f64, k: f64) -> f64 {
         // With s = f / (2 + f), ln(1 + f) = 2 s + s r = f - (f^2/2 - s (f^2/2 + r)).
         let s = f / (2.0 + f);
-        let z = s * s;
-        let r = z * polynomial::<f64, FMA, _>(&LN, z);
+        let r = f64::atanh_tail::<FMA>(s * s);
         let half = 0.5 * f * f;
         let low = mul_add::<f64, FMA>(s, half + r, k * Self::LN2_LO);
         mul_add::<f64, FMA>(k, Self::LN2_HI, f - (half - low))

@@ -29,7 +29,7 @@ def coth_tail(w):
     return (sqrt(w) * coth(sqrt(w)) - 1) / w if w > TINY else mpf(1) / 3
 
 
-def ln_tail(z):
+def atanh_tail(z):
     return (2 * atanh(sqrt(z)) / sqrt(z) - 2) / z if z > TINY else mpf(2) / 3
 
 
@@ -56,12 +56,14 @@ def shortest(x, kind):
 
 EXP = ("`(e^r - 1 - r) / r^2` in `r`", exp_tail, [-HALF_LN2, HALF_LN2])
 COTH = ("`(z coth z - 1) / z^2` in `z^2`, `z = r / 2`", coth_tail, [0, (HALF_LN2 / 2) ** 2])
+ATANH = ("`(2 atanh(s) / s - 2) / s^2` in `s^2`", atanh_tail, [0, LN_END])
 for name, kind, (doc, f, interval), terms in [
     ("EXP", "f64", EXP, 10),
     ("EXP_SINGLE", "f32", EXP, 5),
     ("COTH", "f64", COTH, 5),
     ("COTH_SINGLE", "f32", COTH, 2),
-    ("LN", "f64", ("`(2 atanh(s) / s - 2) / s^2` in `s^2`", ln_tail, [0, LN_END]), 7),
+    ("ATANH", "f64", ATANH, 7),
+    ("ATANH_SINGLE", "f32", ATANH, 3),
     ("LN_SINGLE", "f32", ("`(ln(1 + f) - f + f^2 / 2) / f^3` in `f`", ln_1p_tail, F_ENDS), 8),
     ("ERF", "f64", ("`erf(x) / x - 1` in `x^2`", erf_tail, [0, mpf("0.75") ** 2]), 11),
     ("ERFC", "f64", ("`(1 + 2a) e^(a^2) erfc(a)` in `t = (a - 4) / (a + 4)`", erfc_head, [-1, (28 - K) / (28 + K)]), 24),
