@@ -4,6 +4,8 @@ use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
+use crate::elementary::Function;
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
@@ -89,10 +91,13 @@ pub trait Real:
     fn exp2i(k: i32) -> Self;
     /// Floor of the binary logarithm of the magnitude of a normal, finite number; 0 for zero.
     fn ilogb(self) -> i32;
+    /// An elementwise function by its kernel for this type.
+    #[doc(hidden)]
+    fn lane<F: Function, const FMA: bool>(self) -> Self;
 }
 
 macro_rules! real {
-    ($t:ident, $bits:ident, $mantissa:expr, $bias:expr) => {
+    ($t:ident, $bits:ident, $mantissa:expr, $bias:expr, $eval:ident) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -163,9 +168,13 @@ macro_rules! real {
                 }
                 (((self.abs().to_bits()) >> $mantissa) as i32) - $bias
             }
+            #[inline(always)]
+            fn lane<F: Function, const FMA: bool>(self) -> Self {
+                F::$eval::<FMA>(self)
+            }
         }
     };
 }
 
-real!(f32, u32, 23, 127);
-real!(f64, u64, 52, 1023);
+real!(f32, u32, 23, 127, eval32);
+real!(f64, u64, 52, 1023, eval);

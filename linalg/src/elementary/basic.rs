@@ -13,6 +13,11 @@ impl Function for Sqrt {
     fn eval<const FMA: bool>(x: f64) -> f64 {
         x.sqrt()
     }
+
+    #[inline(always)]
+    fn eval32<const FMA: bool>(x: f32) -> f32 {
+        x.sqrt()
+    }
 }
 
 /// `1 / x`, correctly rounded.
@@ -24,6 +29,11 @@ impl Function for Recip {
 
     #[inline(always)]
     fn eval<const FMA: bool>(x: f64) -> f64 {
+        1.0 / x
+    }
+
+    #[inline(always)]
+    fn eval32<const FMA: bool>(x: f32) -> f32 {
         1.0 / x
     }
 }

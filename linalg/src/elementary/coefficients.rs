@@ -1,38 +1,66 @@
 //! Coefficients, highest degree first.
 //!
-//! `EXP`, `LN`, `ERF` and `ERFC` are Chebyshev interpolants computed in 100 digits by
-//! `tests/reference/make_polynomials.py`. The six arrays of the normal quantile are those of
+//! All up to `ERFC` are Chebyshev interpolants computed in 100 digits by
+//! `tests/reference/make_polynomials.py`, those for `f32` with fewer terms. The six arrays of the normal quantile are those of
 //! M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution",
 //! Applied Statistics 37 (1988) 477-484, <https://doi.org/10.2307/2347330>.
 
 // Digits are generated; nobody reads them in groups of three.
 #![allow(clippy::unreadable_literal)]
 
-/// `(e^r - 1 - r) / r^2` in `r`, for `[-0.35004, 0.35004]`; error 1.6e-18.
-pub(super) const EXP: [f64; 11] = [
-    2.0915442297780116e-09,
-    2.5106274733573296e-08,
-    2.75572718102198e-07,
-    2.755725283351691e-06,
-    2.4801587327007187e-05,
-    0.00019841269876864356,
-    0.0013888888888883327,
-    0.008333333333325544,
-    0.04166666666666667,
-    0.1666666666666667,
-    0.5,
+/// `(e^r - 1 - r) / r^2` in `r`, for `[-0.35004, 0.35004]`; error 1.2e-16.
+pub(super) const EXP: [f64; 10] = [
+    2.510134692835034e-08,
+    2.7621338669142925e-07,
+    2.75572664186123e-06,
+    2.4801518641395993e-05,
+    0.00019841269864380513,
+    0.0013888888918939168,
+    0.008333333333329793,
+    0.04166666666662064,
+    0.16666666666666669,
+    0.5000000000000001,
 ];
 
-/// `(2 atanh(s) / s - 2) / s^2` in `s^2`, for `[0.0, 0.029467]`; error 2.1e-18.
-pub(super) const LN: [f64; 8] = [
-    0.13088034850927555,
-    0.13268638369266825,
-    0.15386244737621665,
-    0.18181795547521137,
-    0.22222222392581045,
-    0.28571428570799784,
-    0.40000000000000885,
-    0.6666666666666666,
+/// `(e^r - 1 - r) / r^2` in `r`, for `[-0.35004, 0.35004]`; error 6.8e-8.
+pub(super) const EXP_SINGLE: [f32; 5] = [1.3926927e-03, 8.363774e-03, 4.166655e-02, 1.6666573e-01, 5e-01];
+
+/// `(z coth z - 1) / z^2` in `z^2`, `z = r / 2`, for `[0.0, 0.030632]`; error 1.1e-16.
+pub(super) const COTH: [f64; 5] = [
+    2.121288202680277e-05,
+    -0.00021163579847863537,
+    0.0021164020681570736,
+    -0.02222222222203755,
+    0.3333333333333332,
+];
+
+/// `(z coth z - 1) / z^2` in `z^2`, `z = r / 2`, for `[0.0, 0.030632]`; error 2.5e-7.
+pub(super) const COTH_SINGLE: [f32; 2] = [-2.2157567e-02, 3.3333308e-01];
+
+/// `(2 atanh(s) / s - 2) / s^2` in `s^2`, for `[0.0, 0.029467]`; error 3.1e-16.
+pub(super) const ATANH: [f64; 7] = [
+    0.14617807153417325,
+    0.15331611722055008,
+    0.1818289243253687,
+    0.22222211089379496,
+    0.28571428626253836,
+    0.3999999999989889,
+    0.666666666666667,
+];
+
+/// `(2 atanh(s) / s - 2) / s^2` in `s^2`, for `[0.0, 0.029467]`; error 1.9e-7.
+pub(super) const ATANH_SINGLE: [f32; 3] = [2.9580986e-01, 3.998876e-01, 6.6666687e-01];
+
+/// `(ln(1 + f) - f + f^2 / 2) / f^3` in `f`, for `[-0.29389, 0.41521]`; error 1.9e-7.
+pub(super) const LN_SINGLE: [f32; 8] = [
+    -7.911761e-02,
+    1.2636535e-01,
+    -1.3001254e-01,
+    1.4213094e-01,
+    -1.664094e-01,
+    2.0001079e-01,
+    -2.5000313e-01,
+    3.333333e-01,
 ];
 
 /// `erf(x) / x - 1` in `x^2`, for `[0.0, 0.5625]`; error 8.3e-19.

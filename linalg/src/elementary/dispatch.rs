@@ -68,7 +68,7 @@ impl<K: Kernel> WithSimd for Run<K> {
 /// `F(x)` inside a [`Kernel`], the same bits as [`map`].
 #[inline(always)]
 pub fn lane<F: Function, T: Real, const FMA: bool>(x: T) -> T {
-    T::of(F::eval::<FMA>(x.f64()))
+    x.lane::<F, FMA>()
 }
 
 /// The loop over two slices of the same length.
@@ -131,6 +131,35 @@ pub fn map<F: Function, T: Real>(dst: &mut [T], src: &[T]) {
     dispatch(Map { dst, src, function: PhantomData::<F> });
 }
 
+/// The loop over one slice.
+struct InPlace<'a, F, T> {
+    y: &'a mut [T],
+    function: PhantomData<F>,
+}
+
+impl<F: Function, T: Real> Kernel for InPlace<'_, F, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for y in self.y {
+            *y = lane::<F, T, FMA>(*y);
+        }
+    }
+}
+
+/// `y[i] = F(y[i])`, the same bits as [`map`].
+///
+/// ```
+/// use eigenflow_linalg::elementary::{Tanh, in_place};
+/// let mut y = [0.0_f32, -40.0, f32::INFINITY];
+/// in_place::<Tanh, f32>(&mut y);
+/// assert_eq!(y, [0.0, -1.0, 1.0]);
+/// ```
+pub fn in_place<F: Function, T: Real>(y: &mut [T]) {
+    dispatch(InPlace { y, function: PhantomData::<F> });
+}
+
 /// `F(x)`, the same bits as [`map`].
 ///
 /// ```
@@ -146,7 +175,7 @@ pub fn apply<F: Function, T: Real>(x: T) -> T {
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
-    use crate::elementary::{Erf, Quantile, Softplus, Tanh};
+    use crate::elementary::{Erf, Quantile, Sigmoid, Softplus, Tanh};
 
     fn levels_agree<F: Function, T: Real>() {
         let src: Vec<T> = (-999..=999).map(|i| T::of(f64::from(i) / 47.0)).collect();
@@ -165,7 +194,9 @@ mod tests {
     fn vector_widths_agree() {
         levels_agree::<Tanh, f64>();
         levels_agree::<Tanh, f32>();
+        levels_agree::<Sigmoid, f32>();
         levels_agree::<Softplus, f64>();
+        levels_agree::<Softplus, f32>();
         levels_agree::<Erf, f64>();
         levels_agree::<Quantile, f64>();
     }

@@ -1,9 +1,10 @@
 //! The error function, its complement, and the quantile of the standard normal distribution.
 
-use super::arithmetic::{clamp, mul_add, polynomial, scale};
+use super::Function;
+use super::arithmetic::{Lane, at_most, mul_add, polynomial};
 use super::coefficients::{CENTRE_DEN, CENTRE_NUM, ERF, ERFC, FAR_DEN, FAR_NUM, NEAR_DEN, NEAR_NUM};
-use super::exponential::reduce;
-use super::{Function, Ln};
+use super::exponential::{exp_m1_reduced, reduce, scale};
+use super::logarithm::ln;
 
 /// `erfc(a) = e^(-a^2) q(t) / (1 + 2a)` for `a` from 0 to 28, with `t = (a - 4) / (a + 4)`.
 ///
@@ -14,15 +15,16 @@ fn erfc_positive<const FMA: bool>(a: f64) -> f64 {
     // a^2 = head^2 + tail, and head^2 is exact: the head keeps 21 bits.
     let head = f64::from_bits(a.to_bits() & 0xffff_ffff_0000_0000);
     let tail = (a - head) * (a + head);
-    let (n, p) = reduce::<FMA>(-(head * head), tail);
-    let q = polynomial::<FMA, _>(&ERFC, (a - 4.0) / (a + 4.0));
-    scale((1.0 + p) * (q / mul_add::<FMA>(2.0, a, 1.0)), n)
+    let (pattern, r) = reduce::<f64, FMA>(-(head * head), 2.0 * f64::BIAS);
+    let p = exp_m1_reduced::<f64, FMA>(r - tail);
+    let q = polynomial::<f64, FMA, _>(&ERFC, (a - 4.0) / (a + 4.0));
+    scale((1.0 + p) * (q / mul_add::<f64, FMA>(2.0, a, 1.0)), pattern)
 }
 
 /// `erf(x)` for `|x| <= 0.75`.
 #[inline(always)]
 fn erf_central<const FMA: bool>(x: f64) -> f64 {
-    mul_add::<FMA>(x, polynomial::<FMA, _>(&ERF, x * x), x)
+    mul_add::<f64, FMA>(x, polynomial::<f64, FMA, _>(&ERF, x * x), x)
 }
 
 /// The error function, `2 / sqrt(pi)` times the integral of `e^(-t^2)` from 0 to `x`.
@@ -35,7 +37,7 @@ impl Function for Erf {
     #[inline(always)]
     fn eval<const FMA: bool>(x: f64) -> f64 {
         let a = x.abs();
-        let outer = 1.0 - erfc_positive::<FMA>(clamp(a, 0.0, 28.0));
+        let outer = 1.0 - erfc_positive::<FMA>(at_most(a, 28.0));
         (if a < 0.75 { erf_central::<FMA>(a) } else { outer }).copysign(x)
     }
 }
@@ -49,7 +51,7 @@ impl Function for Erfc {
 
     #[inline(always)]
     fn eval<const FMA: bool>(x: f64) -> f64 {
-        let y = erfc_positive::<FMA>(clamp(x.abs(), 0.0, 28.0));
+        let y = erfc_positive::<FMA>(at_most(x.abs(), 28.0));
         let y = if x < 0.0 { 2.0 - y } else { y };
         // At the left end the coefficients in t cancel a little; this is better there.
         if x.abs() < 0.5 { 1.0 - erf_central::<FMA>(x) } else { y }
@@ -70,17 +72,17 @@ impl Function for Quantile {
     fn eval<const FMA: bool>(p: f64) -> f64 {
         let q = p - 0.5;
         let square = 0.180_625 - q * q;
-        let centre = polynomial::<FMA, _>(&CENTRE_DEN, square);
-        let centre_num = q * polynomial::<FMA, _>(&CENTRE_NUM, square);
+        let centre = polynomial::<f64, FMA, _>(&CENTRE_DEN, square);
+        let centre_num = q * polynomial::<f64, FMA, _>(&CENTRE_NUM, square);
 
         let tail = if q < 0.0 { p } else { 1.0 - p };
-        let r = (-Ln::eval::<FMA>(tail)).sqrt();
+        let r = (-ln::<f64, FMA>(tail)).sqrt();
         let near = r <= 5.0;
         let r = r - if near { 1.6 } else { 5.0 };
-        let near_num = polynomial::<FMA, _>(&NEAR_NUM, r);
-        let far_num = polynomial::<FMA, _>(&FAR_NUM, r);
-        let near_den = polynomial::<FMA, _>(&NEAR_DEN, r);
-        let far_den = polynomial::<FMA, _>(&FAR_DEN, r);
+        let near_num = polynomial::<f64, FMA, _>(&NEAR_NUM, r);
+        let far_num = polynomial::<f64, FMA, _>(&FAR_NUM, r);
+        let near_den = polynomial::<f64, FMA, _>(&NEAR_DEN, r);
+        let far_den = polynomial::<f64, FMA, _>(&FAR_DEN, r);
         let tail_num = (if near { near_num } else { far_num }).copysign(q);
 
         let central = q.abs() <= 0.425;
