@@ -6,10 +6,10 @@
 //! checked by a guard of cost `O(n²)`; if it fails, QR iteration gets a try before an error is returned.
 
 use crate::error::square;
-use crate::parallel::for_each_matrix;
+use crate::parallel::{for_each_matrix, for_each_span};
 use crate::probe::Probe;
 use crate::scale::{Scale, max_abs};
-use crate::{Batch, Error, Matrix, Real};
+use crate::{Batch, Error, Matrix, Real, small};
 use dyn_stack::{MemBuffer, MemStack};
 use faer::diag::DiagMut;
 use faer::linalg::evd::{
@@ -59,7 +59,7 @@ pub fn eigh<T: Real>(a: &Matrix<T>) -> Result<Eigh<T>, Error> {
     let n = square("eigh", a.shape())?;
     a.check_finite("eigh")?;
     let (mut values, mut vectors) = (vec![T::ZERO; n], Matrix::zeros(n, n));
-    Solver::new(n, true).run("eigh", 0, a.data(), &mut values, vectors.data_mut())?;
+    decompose("eigh", 0, n, a.data(), &mut values, vectors.data_mut(), true)?;
     Ok(Eigh { values, vectors })
 }
 
@@ -79,7 +79,7 @@ pub fn eigvalsh<T: Real>(a: &Matrix<T>) -> Result<Vec<T>, Error> {
     let n = square("eigvalsh", a.shape())?;
     a.check_finite("eigvalsh")?;
     let mut values = vec![T::ZERO; n];
-    Solver::new(n, false).run("eigvalsh", 0, a.data(), &mut values, &mut [])?;
+    decompose("eigvalsh", 0, n, a.data(), &mut values, &mut [], false)?;
     Ok(values)
 }
 
@@ -91,12 +91,7 @@ pub fn eigh_batch<T: Real>(a: &Batch<T>) -> Result<EighBatch<T>, Error> {
     let n = square("eigh_batch", (a.rows(), a.cols()))?;
     a.check_finite("eigh_batch")?;
     let (mut values, mut vectors) = (Matrix::zeros(a.count(), n), Batch::zeros(a.count(), n, n));
-    for_each_matrix(
-        a.count(),
-        [(values.data_mut(), n), (vectors.data_mut(), n * n)],
-        || Solver::new(n, true),
-        |solver, i, [values, vectors]| solver.run("eigh_batch", i, a.get(i), values, vectors),
-    )?;
+    decompose_batch("eigh_batch", a, &mut values, Some(&mut vectors))?;
     Ok(EighBatch { values, vectors })
 }
 
@@ -108,13 +103,61 @@ pub fn eigvalsh_batch<T: Real>(a: &Batch<T>) -> Result<Matrix<T>, Error> {
     let n = square("eigvalsh_batch", (a.rows(), a.cols()))?;
     a.check_finite("eigvalsh_batch")?;
     let mut values = Matrix::zeros(a.count(), n);
+    decompose_batch("eigvalsh_batch", a, &mut values, None)?;
+    Ok(values)
+}
+
+/// Every matrix of a batch; small ones by lanes, large ones one by one.
+fn decompose_batch<T: Real>(
+    op: &'static str,
+    a: &Batch<T>,
+    values: &mut Matrix<T>,
+    vectors: Option<&mut Batch<T>>,
+) -> Result<(), Error> {
+    let n = a.rows();
+    let with_vectors = vectors.is_some();
+    let (vectors, size) = vectors.map_or((&mut [][..], 0), |v| (v.data_mut(), n * n));
+    let outputs = [(values.data_mut(), n), (vectors, size)];
+    let flops = if with_vectors { 9 * n.pow(3) } else { 2 * n.pow(3) };
+    if n <= small::eigh_limit::<T>() {
+        return for_each_span(a.count(), small::span::<T>(flops), outputs, |range, [values, vectors]| {
+            let matrices = &a.data()[range.start * n * n..range.end * n * n];
+            decompose(op, range.start, n, matrices, values, vectors, with_vectors)
+        });
+    }
     for_each_matrix(
         a.count(),
-        [(values.data_mut(), n)],
-        || Solver::new(n, false),
-        |solver, i, [values]| solver.run("eigvalsh_batch", i, a.get(i), values, &mut []),
-    )?;
-    Ok(values)
+        flops,
+        outputs,
+        || Solver::new(n, with_vectors),
+        |solver, i, [values, vectors]| solver.run(op, i, a.get(i), values, vectors),
+    )
+}
+
+/// Finite matrices one after another, the first of them number `first` of its batch. Small ones go by lanes,
+/// and those that the lanes give up by the solver of large ones.
+fn decompose<T: Real>(
+    op: &'static str,
+    first: usize,
+    n: usize,
+    a: &[T],
+    values: &mut [T],
+    vectors: &mut [T],
+    with_vectors: bool,
+) -> Result<(), Error> {
+    if n == 0 {
+        return Ok(());
+    }
+    let left: Vec<usize> = if n <= small::eigh_limit::<T>() {
+        small::eigh(n, a, values, vectors)
+    } else {
+        (0..values.len() / n).collect()
+    };
+    left.into_iter().try_for_each(|i| {
+        let of = |size: usize| i * size..(i + 1) * size;
+        let vectors = &mut vectors[if with_vectors { of(n * n) } else { 0..0 }];
+        Solver::new(n, with_vectors).run(op, first + i, &a[of(n * n)], &mut values[of(n)], vectors)
+    })
 }
 
 /// Buffers for matrices of one size, used again and again.

@@ -4,10 +4,10 @@
 //! scaled by a power of two and the result is checked by a guard of cost `O(m n)`, with QR iteration as
 //! the second try.
 
-use crate::parallel::for_each_matrix;
+use crate::parallel::{for_each_matrix, for_each_span};
 use crate::probe::Probe;
 use crate::scale::{Scale, max_abs};
-use crate::{Batch, Error, Matrix, Real};
+use crate::{Batch, Error, Matrix, Real, small};
 use dyn_stack::{MemBuffer, MemStack};
 use faer::diag::DiagMut;
 use faer::linalg::svd::{ComputeSvdVectors, SvdParams, svd as faer_svd, svd_scratch};
@@ -117,12 +117,22 @@ pub fn svd_batch<T: Real>(a: &Batch<T>, kind: SvdKind) -> Result<SvdBatch<T>, Er
     let mut u = Batch::zeros(count, m, nu);
     let mut s = Matrix::zeros(count, m.min(n));
     let mut v = Batch::zeros(count, n, nv);
-    for_each_matrix(
-        count,
-        [(u.data_mut(), m * nu), (s.data_mut(), m.min(n)), (v.data_mut(), n * nv)],
-        || Solver::new(m, n, kind),
-        |solver, i, [u, s, v]| solver.run("svd_batch", i, a.get(i), u, s, v),
-    )?;
+    let outputs = [(u.data_mut(), m * nu), (s.data_mut(), m.min(n)), (v.data_mut(), n * nv)];
+    let flops = if kind == SvdKind::Values { 3 } else { 20 } * m * n * m.min(n);
+    if lanes_serve::<T>(m, n) {
+        for_each_span(count, small::span::<T>(flops), outputs, |range, [u, s, v]| {
+            let matrices = &a.data()[range.start * n * n..range.end * n * n];
+            decompose_small("svd_batch", range.start, (n, kind), matrices, [u, s, v])
+        })?;
+    } else {
+        for_each_matrix(
+            count,
+            flops,
+            outputs,
+            || Solver::new(m, n, kind),
+            |solver, i, [u, s, v]| solver.run("svd_batch", i, a.get(i), u, s, v),
+        )?;
+    }
     Ok(SvdBatch { u, s, v })
 }
 
@@ -157,8 +167,34 @@ fn decompose<T: Real>(op: &'static str, a: &Matrix<T>, kind: SvdKind) -> Result<
     let (m, n) = a.shape();
     let (nu, nv) = kind.columns(m, n);
     let (mut u, mut s, mut v) = (Matrix::zeros(m, nu), vec![T::ZERO; m.min(n)], Matrix::zeros(n, nv));
-    Solver::new(m, n, kind).run(op, 0, a.data(), u.data_mut(), &mut s, v.data_mut())?;
+    if lanes_serve::<T>(m, n) {
+        decompose_small(op, 0, (n, kind), a.data(), [u.data_mut(), &mut s, v.data_mut()])?;
+    } else {
+        Solver::new(m, n, kind).run(op, 0, a.data(), u.data_mut(), &mut s, v.data_mut())?;
+    }
     Ok(Svd { u, s, v })
+}
+
+/// Small square matrices go by lanes.
+fn lanes_serve<T: Real>(m: usize, n: usize) -> bool {
+    m == n && n > 0 && n <= small::svd_limit::<T>()
+}
+
+/// Finite small matrices one after another, the first of them number `first` of its batch. Those that the lanes
+/// give up are done by the solver of large ones.
+fn decompose_small<T: Real>(
+    op: &'static str,
+    first: usize,
+    (n, kind): (usize, SvdKind),
+    a: &[T],
+    [u, s, v]: [&mut [T]; 3],
+) -> Result<(), Error> {
+    small::svd(n, a, u, s, v).into_iter().try_for_each(|i| {
+        let matrix = i * n * n..(i + 1) * n * n;
+        let vectors = if kind == SvdKind::Values { 0..0 } else { matrix.clone() };
+        let (u, v) = (&mut u[vectors.clone()], &mut v[vectors]);
+        Solver::new(n, n, kind).run(op, first + i, &a[matrix], u, &mut s[i * n..(i + 1) * n], v)
+    })
 }
 
 /// Buffers for matrices of one shape, used again and again. Factors are column-major, as faer likes them.
