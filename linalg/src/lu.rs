@@ -146,7 +146,8 @@ pub fn inverse<T: Real>(a: &Matrix<T>) -> Result<Matrix<T>, Error> {
     Lu::new(a)?.inverse()
 }
 
-/// [`slogdet`] of every matrix of a batch: signs and logarithms, `N` each.
+/// [`slogdet`] of every matrix of a batch: signs and logarithms, `N` each. Threaded over the matrices; small ones
+/// go several at a time in the lanes of vectors, by the same arithmetic as [`Lu`].
 ///
 /// # Errors
 /// As [`slogdet`], naming the first matrix at fault.
@@ -155,7 +156,7 @@ pub fn slogdet_batch<T: Real>(a: &Batch<T>) -> Result<(Vec<T>, Vec<T>), Error> {
     a.check_finite("slogdet_batch")?;
     let (mut sign, mut log) = (vec![T::ZERO; a.count()], vec![T::ZERO; a.count()]);
     let span = small::span::<T>(n.pow(3));
-    let span = if n <= small::slogdet_limit::<T>() { span } else { 1 };
+    let span = if n <= small::LU_LIMIT { span } else { 1 };
     for_each_span(a.count(), span, [(&mut sign, 1), (&mut log, 1)], |range, [sign, log]| {
         slogdet_each(range.start, n, &a.data()[range.start * n * n..range.end * n * n], sign, log)
     })?;
@@ -170,7 +171,7 @@ fn slogdet_each<T: Real>(
     sign: &mut [T],
     log: &mut [T],
 ) -> Result<(), Error> {
-    let left = if n > 0 && n <= small::slogdet_limit::<T>() {
+    let left = if n > 0 && n <= small::LU_LIMIT {
         small::slogdet(n, a, sign, log)
     } else {
         (0..sign.len()).collect()

@@ -79,32 +79,29 @@ fn a_result_depends_on_its_matrix_alone() {
 
 /// Named matrices of old: each has broken some solver.
 fn nasty<T: Real>(n: usize) -> Vec<Matrix<T>> {
-    let at = |f: fn(f64, f64) -> f64| Matrix::from_fn(n, n, |i, j| T::of(f(i as f64, j as f64)));
+    let at = |f: fn(usize, usize) -> f64| Matrix::from_fn(n, n, |i, j| T::of(f(i, j)));
     let half = (n as f64 - 1.0) / 2.0;
     let tiny = if T::NAME == "f32" { 1e-20 } else { 1e-160 };
+    let power = |k: usize| T::of(10_f64.powi(-3 * k as i32));
     vec![
-        at(|i, j| 1.0 / (i + j + 1.0)),
+        // Hilbert's, and rank one.
+        at(|i, j| 1.0 / (i + j + 1) as f64),
         at(|_, _| 1.0),
-        at(|i, j| f64::from(u8::from((i - j).abs() <= 1.0)) * if i == j { -2.0 } else { 1.0 }),
+        // The second difference, and Wilkinson's pairs of close values.
+        at(|i, j| [-2.0, 1.0, 0.0][i.abs_diff(j).min(2)]),
         Matrix::from_fn(n, n, |i, j| match i.abs_diff(j) {
             0 => T::of((i as f64 - half).abs()),
             1 => T::ONE,
             _ => T::ZERO,
         }),
-        at(|i, j| f64::from(u8::from(j == i + 1.0))),
+        // A Jordan block of zero, and two of triangles.
+        at(|i, j| f64::from(u8::from(j == i + 1))),
         at(|i, j| if i >= j { 1.0 } else { -1.0 }),
-        at(|i, j| {
-            if i == j {
-                1.0
-            } else if i < j {
-                -1.0
-            } else {
-                0.0
-            }
-        }),
-        at(|i, j| if i == 0.0 || j == 0.0 || i == j { 1.0 / (1.0 + i + j) } else { 0.0 }),
-        at(|i, j| 10_f64.powf(-3.0 * (i + j))),
-        at(|i, j| 10_f64.powf(-3.0 * (i - j).abs())),
+        at(|i, j| if i > j { 0.0 } else { [1.0, -1.0][(j - i).min(1)] }),
+        // An arrow, and graded ones.
+        at(|i, j| if i == 0 || j == 0 || i == j { 1.0 / (1 + i + j) as f64 } else { 0.0 }),
+        Matrix::from_fn(n, n, |i, j| power(i + j)),
+        Matrix::from_fn(n, n, |i, j| power(i.abs_diff(j))),
         // Squares of the entries beside the diagonal are out of range.
         Matrix::from_fn(n, n, |i, j| {
             if i == j { T::of(1.0 - 0.1 * i as f64) } else { T::of(tiny * (1.0 + i as f64)) }
@@ -165,7 +162,7 @@ proptest! {
     /// Integers of a sparse matrix: exact zeros in all the wrong places.
     #[test]
     fn sparse_integers_are_decomposed(n in 1..=24_usize, entries in prop::collection::vec(-1..=1_i8, 24 * 24), keep in 1..=24_usize) {
-        let a = |k: usize| Matrix::from_fn(n, n, |i, j| f64::from(entries[(i * 24 + j + k) % 576]) * f64::from(u8::from((i * 5 + j * 11 + k) % keep == 0)));
+        let a = |k: usize| Matrix::from_fn(n, n, |i, j| f64::from(entries[(i * 24 + j + k) % 576]) * f64::from(u8::from((i * 5 + j * 11 + k).is_multiple_of(keep))));
         let matrices: Vec<_> = (0..9).map(a).collect();
         decomposes(&matrices);
         decomposes(&matrices.iter().map(Matrix::cast::<f32>).collect::<Vec<_>>());

@@ -38,7 +38,7 @@ pub fn factor_in_place<T: Real>(a: &mut [T], perm: &mut [T]) -> Result<Option<us
     let n = perm.len();
     holds("lu::factor_in_place", a.len(), n, n)?;
     perm.iter_mut().enumerate().for_each(|(i, p)| *p = T::of(i as f64));
-    if n <= crate::small::slogdet_limit::<T>() {
+    if n <= crate::small::LU_LIMIT {
         return Ok(dispatch(Short { a, perm }));
     }
     let mut singular = None;

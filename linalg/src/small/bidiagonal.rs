@@ -3,7 +3,8 @@
 //! G. H. Golub and C. F. Van Loan, Matrix Computations, 4th ed. (2013), section 5.4.8.
 
 use super::householder::{axpy, combine_rows, dot, reflect_rows, reflector};
-use super::lanes::{Lanes, Pack};
+use super::lanes::Lanes;
+use super::vector::Pack;
 
 /// Buffers of `n` for the reduction.
 pub(super) struct Reflections<C: Lanes> {

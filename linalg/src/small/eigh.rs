@@ -2,10 +2,11 @@
 
 use super::Span;
 use super::guard::Guard;
-use super::lanes::{Lanes, Pack};
+use super::lanes::Lanes;
 use super::pack::{Read, load, order, store};
 use super::symmetric::diagonalise;
 use super::tridiagonal::{accumulate, reduce};
+use super::vector::Pack;
 use crate::Real;
 
 /// Eigenvalues and, unless `vectors` is empty, eigenvectors of row-major `[n, n]` matrices.

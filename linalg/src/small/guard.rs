@@ -1,7 +1,8 @@
 //! The guards of [`crate::probe`] in lanes: the same signs, the same bounds.
 
 use super::householder::{axpy, dot};
-use super::lanes::{Lanes, Mask, Pack};
+use super::lanes::Lanes;
+use super::vector::{Mask, Pack};
 use crate::Real;
 use crate::probe::sign;
 

@@ -2,7 +2,8 @@
 //!
 //! G. H. Golub and C. F. Van Loan, Matrix Computations, 4th ed. (2013), section 5.1.
 
-use super::lanes::{Lanes, Mask, Pack};
+use super::lanes::Lanes;
+use super::vector::{Mask, Pack};
 use crate::Real;
 
 /// `Σ xᵢ yᵢ`, in four sums that do not wait for each other.

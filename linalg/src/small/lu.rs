@@ -4,8 +4,9 @@
 //! [`crate::lu::short`], which does one matrix and gives the same bits.
 
 use super::Span;
-use super::lanes::{Lanes, Pack};
+use super::lanes::Lanes;
 use super::pack::{Read, fill};
+use super::vector::Pack;
 use crate::Real;
 use crate::lu::short::PANEL;
 use std::ops::Range;

@@ -20,6 +20,7 @@ mod svd;
 mod sweep;
 mod symmetric;
 mod tridiagonal;
+mod vector;
 
 use crate::Real;
 use lanes::Single;
@@ -98,9 +99,7 @@ pub(crate) fn span<T: Real>(flops: usize) -> usize {
 }
 
 /// Largest matrices whose eigendecomposition is done here.
-pub(crate) fn eigh_limit<T: Real>() -> usize {
-    64
-}
+pub(crate) const EIGH_LIMIT: usize = 64;
 
 /// Eigenvalues and, unless `vectors` is empty, eigenvectors of a span of finite matrices; gives those of
 /// them that did not come out right.
@@ -109,9 +108,7 @@ pub(crate) fn eigh<T: Real>(n: usize, a: &[T], values: &mut [T], vectors: &mut [
 }
 
 /// Largest square matrices whose singular value decomposition is done here.
-pub(crate) fn svd_limit<T: Real>() -> usize {
-    64
-}
+pub(crate) const SVD_LIMIT: usize = 64;
 
 /// Singular values and, unless `u` and `v` are empty, singular vectors of a span of finite matrices; gives
 /// those of them that did not come out right.
@@ -120,9 +117,7 @@ pub(crate) fn svd<T: Real>(n: usize, a: &[T], u: &mut [T], s: &mut [T], v: &mut 
 }
 
 /// Largest matrices whose determinant is taken here.
-pub(crate) fn slogdet_limit<T: Real>() -> usize {
-    64
-}
+pub(crate) const LU_LIMIT: usize = 64;
 
 /// Signs and logarithms of the determinants of a span of finite matrices; gives those of them whose factors
 /// leave the range.

@@ -1,7 +1,8 @@
 //! Matrices into lanes and back.
 
-use super::lanes::{Lanes, Pack};
+use super::lanes::Lanes;
 use super::sweep::largest;
+use super::vector::Pack;
 use crate::Real;
 use crate::scale::Scale;
 

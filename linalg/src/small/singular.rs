@@ -6,8 +6,9 @@
 //! none for a block that is singular or nearly so, from which a sweep without one splits off the zero.
 
 use super::householder::rotation;
-use super::lanes::{Lanes, Mask, Pack};
+use super::lanes::Lanes;
 use super::sweep::{Rotations, Window, largest, limit, negligible};
+use super::vector::{Mask, Pack};
 use crate::Real;
 
 /// Turns `d` into the singular values, signs apart, of the bidiagonal matrix with diagonal `d` and `e[..n − 1]`

@@ -3,9 +3,10 @@
 use super::Span;
 use super::bidiagonal::Reflections;
 use super::guard::Guard;
-use super::lanes::{Lanes, Pack};
+use super::lanes::Lanes;
 use super::pack::{Read, load, order, store};
 use super::singular::diagonalise;
+use super::vector::Pack;
 use crate::Real;
 use crate::scale::Scale;
 use std::ops::Range;

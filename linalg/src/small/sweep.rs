@@ -1,6 +1,7 @@
 //! Windows of the iteration, and the rotations that it leaves for the vectors.
 
-use super::lanes::{Lanes, Mask, Pack};
+use super::lanes::Lanes;
+use super::vector::{Mask, Pack};
 use crate::Real;
 
 /// The block an iteration works on: the last one whose off-diagonal entries are all alive. Every lane has

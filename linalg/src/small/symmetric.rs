@@ -4,8 +4,9 @@
 //! the rotations of LAPACK's `steqr`; the shift is Wilkinson's.
 
 use super::householder::rotation;
-use super::lanes::{Lanes, Mask, Pack};
+use super::lanes::Lanes;
 use super::sweep::{Rotations, Window, largest, limit, negligible};
+use super::vector::{Mask, Pack};
 use crate::Real;
 
 /// Turns `d` into the eigenvalues of the tridiagonal matrix with diagonal `d` and `e[..n − 1]` beside it, and

@@ -3,7 +3,8 @@
 //! G. H. Golub and C. F. Van Loan, Matrix Computations, 4th ed. (2013), section 8.3.1.
 
 use super::householder::{axpy, dot, reflect_rows, reflector};
-use super::lanes::{Lanes, Pack};
+use super::lanes::Lanes;
+use super::vector::Pack;
 
 /// Reduces the lower triangle of `a`, row-major `[n, n]`. The diagonal goes to `d`, what is below it to the
 /// first `n − 1` of `e`, the reflections to the upper triangle of `a` and to `tau`.
