@@ -120,10 +120,15 @@ fn decompose_batch<T: Real>(
     let outputs = [(values.data_mut(), n), (vectors, size)];
     let flops = if with_vectors { 9 * n.pow(3) } else { 2 * n.pow(3) };
     if n <= small::EIGH_LIMIT {
-        return for_each_span(a.count(), small::span::<T>(flops), outputs, |range, [values, vectors]| {
-            let matrices = &a.data()[range.start * n * n..range.end * n * n];
-            decompose(op, range.start, n, matrices, values, vectors, with_vectors)
-        });
+        return for_each_span(
+            a.count(),
+            small::span::<T>(a.count(), flops),
+            outputs,
+            |range, [values, vectors]| {
+                let matrices = &a.data()[range.start * n * n..range.end * n * n];
+                decompose(op, range.start, n, matrices, values, vectors, with_vectors)
+            },
+        );
     }
     for_each_matrix(
         a.count(),

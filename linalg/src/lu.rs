@@ -155,7 +155,7 @@ pub fn slogdet_batch<T: Real>(a: &Batch<T>) -> Result<(Vec<T>, Vec<T>), Error> {
     let n = square("slogdet_batch", (a.rows(), a.cols()))?;
     a.check_finite("slogdet_batch")?;
     let (mut sign, mut log) = (vec![T::ZERO; a.count()], vec![T::ZERO; a.count()]);
-    let span = small::span::<T>(n.pow(3));
+    let span = small::span::<T>(a.count(), n.pow(3));
     let span = if n <= small::LU_LIMIT { span } else { 1 };
     for_each_span(a.count(), span, [(&mut sign, 1), (&mut log, 1)], |range, [sign, log]| {
         slogdet_each(range.start, n, &a.data()[range.start * n * n..range.end * n * n], sign, log)

@@ -112,7 +112,7 @@ pub fn svd_batch<T: Real>(a: &Batch<T>, kind: SvdKind) -> Result<SvdBatch<T>, Er
     let outputs = [(u.data_mut(), m * nu), (s.data_mut(), m.min(n)), (v.data_mut(), n * nv)];
     let flops = if kind == SvdKind::Values { 3 } else { 20 } * m * n * m.min(n);
     if lanes_serve(m, n) {
-        for_each_span(count, small::span::<T>(flops), outputs, |range, [u, s, v]| {
+        for_each_span(count, small::span::<T>(count, flops), outputs, |range, [u, s, v]| {
             let matrices = &a.data()[range.start * n * n..range.end * n * n];
             decompose_small("svd_batch", range.start, (n, kind), matrices, [u, s, v])
         })?;
