@@ -12,12 +12,13 @@ use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-/// Bytes of workspace that a shard aims at: half of a common L2 cache.
-const SHARD_BYTES: usize = 512 * 1024;
-/// With weights above this size, which every shard reads anew, shards have [`WEIGHTY_ROWS`] rows if their
-/// workspace stays within [`WEIGHTY_SHARD_BYTES`].
+/// Bytes of workspace that a shard aims at: a quarter of a common L2 cache.
+const SHARD_BYTES: usize = 256 * 1024;
+/// Products want some rows: up to [`GOOD_ROWS`] of them may take this much, most of an L2 cache.
+const FULL_SHARD_BYTES: usize = 640 * 1024;
+const GOOD_ROWS: usize = 64;
+/// With weights above this size, which every shard reads anew, they may take more still.
 const WEIGHTY_BYTES: usize = 1024 * 1024;
-const WEIGHTY_ROWS: usize = 64;
 const WEIGHTY_SHARD_BYTES: usize = 4 * 1024 * 1024;
 const MAX_ROWS: usize = 1024;
 /// Lanes that sum over rows; a constant, so that sums have the same bits on any machine.
@@ -239,9 +240,8 @@ impl Plan {
 /// that a batch of one splits evenly.
 fn shard_rows(row_bytes: usize, weight_bytes: usize) -> usize {
     let fit = |bytes: usize| (bytes / row_bytes.max(1)).clamp(1, MAX_ROWS);
-    let rows = fit(SHARD_BYTES);
-    let rows = if weight_bytes > WEIGHTY_BYTES { rows.max(fit(WEIGHTY_SHARD_BYTES).min(WEIGHTY_ROWS)) } else { rows };
-    1 << rows.ilog2()
+    let most = if weight_bytes > WEIGHTY_BYTES { WEIGHTY_SHARD_BYTES } else { FULL_SHARD_BYTES };
+    1 << fit(SHARD_BYTES).max(fit(most).min(GOOD_ROWS)).ilog2()
 }
 
 fn live_nodes<T>(tape: &Tape<T>, outputs: &[ValueId]) -> Vec<bool> {

@@ -5,6 +5,7 @@ use crate::primitives::columns;
 use crate::primitives::extent::{Broadcast, SumTo};
 use crate::primitives::mask::Compare;
 use crate::primitives::product::{MatMul, Outer, Transpose};
+use crate::primitives::rows::GatherRows;
 use crate::primitives::scan::{CumSum, LogSumExp, Softmax};
 use crate::primitives::unary::Unary;
 use crate::recorder::ValueId;
@@ -247,6 +248,12 @@ impl<'t, T: Real> Var<'t, T> {
     #[track_caller]
     pub fn gather(self, indices: &[usize]) -> Self {
         columns::gather(self, indices)
+    }
+
+    /// Rows `indices[0], indices[1], …` of a shared matrix.
+    #[track_caller]
+    pub fn gather_rows(self, indices: &[usize]) -> Self {
+        self.recorder.apply(GatherRows(indices.into()), &[self])
     }
 
     /// The value whose columns this one permutes, and which of them each column is: what lets an operation

@@ -149,6 +149,7 @@ pub fn cholesky_batch<T: Real>(a: &Batch<T>) -> Result<Batch<T>, Error> {
     let mut out = a.clone();
     for_each_matrix(
         a.count(),
+        n.pow(3),
         [(out.data_mut(), n * n)],
         || (),
         |(), i, [l]| factor_in_place(l, n).map_err(|e| e.at(i)),

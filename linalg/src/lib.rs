@@ -20,6 +20,7 @@ pub mod product;
 pub mod qr;
 pub mod scalar;
 mod scale;
+mod small;
 pub mod subspace;
 pub mod svd;
 pub mod triangular;

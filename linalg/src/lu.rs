@@ -1,12 +1,13 @@
 //! LU factorisation with partial pivoting: determinant, solves, inverse.
 
 mod packed;
+pub(crate) mod short;
 
 use crate::error::{in_range, square};
-use crate::parallel::for_each_matrix;
+use crate::parallel::{for_each_matrix, for_each_span};
 use crate::product::same_count;
 use crate::triangular::operands;
-use crate::{Batch, Error, Matrix, Real};
+use crate::{Batch, Error, Matrix, Real, small};
 
 pub use packed::{factor_in_place, slogdet_packed, solve_packed};
 
@@ -121,7 +122,11 @@ impl<T: Real> Lu<T> {
 /// assert!(sign == -1.0 && (log / (600.0 * 10.0_f64.ln()) - 1.0).abs() < 1e-15);
 /// ```
 pub fn slogdet<T: Real>(a: &Matrix<T>) -> Result<(T, T), Error> {
-    Ok(Lu::new(a)?.slogdet())
+    let n = square("lu", a.shape())?;
+    a.check_finite("lu")?;
+    let (mut sign, mut log) = ([T::ZERO], [T::ZERO]);
+    slogdet_each(0, n, a.data(), &mut sign, &mut log)?;
+    Ok((sign[0], log[0]))
 }
 
 /// `X = A⁻¹ B`. To solve with one matrix several times keep its [`Lu`].
@@ -141,7 +146,8 @@ pub fn inverse<T: Real>(a: &Matrix<T>) -> Result<Matrix<T>, Error> {
     Lu::new(a)?.inverse()
 }
 
-/// [`slogdet`] of every matrix of a batch: signs and logarithms, `N` each.
+/// [`slogdet`] of every matrix of a batch: signs and logarithms, `N` each. Threaded over the matrices; small ones
+/// go several at a time in the lanes of vectors, by the same arithmetic as [`Lu`].
 ///
 /// # Errors
 /// As [`slogdet`], naming the first matrix at fault.
@@ -149,17 +155,33 @@ pub fn slogdet_batch<T: Real>(a: &Batch<T>) -> Result<(Vec<T>, Vec<T>), Error> {
     let n = square("slogdet_batch", (a.rows(), a.cols()))?;
     a.check_finite("slogdet_batch")?;
     let (mut sign, mut log) = (vec![T::ZERO; a.count()], vec![T::ZERO; a.count()]);
-    for_each_matrix(
-        a.count(),
-        [(&mut sign, 1), (&mut log, 1)],
-        || Lu::room(n),
-        |lu, i, [sign, log]| {
-            lu.refactor(a.get(i)).map_err(|e| e.at(i))?;
-            (sign[0], log[0]) = lu.slogdet();
-            Ok(())
-        },
-    )?;
+    let span = small::span::<T>(a.count(), n.pow(3));
+    let span = if n <= small::LU_LIMIT { span } else { 1 };
+    for_each_span(a.count(), span, [(&mut sign, 1), (&mut log, 1)], |range, [sign, log]| {
+        slogdet_each(range.start, n, &a.data()[range.start * n * n..range.end * n * n], sign, log)
+    })?;
     Ok((sign, log))
+}
+
+/// Finite matrices one after another, the first of them number `first` of its batch; small ones go by lanes.
+fn slogdet_each<T: Real>(
+    first: usize,
+    n: usize,
+    a: &[T],
+    sign: &mut [T],
+    log: &mut [T],
+) -> Result<(), Error> {
+    let left = if n > 0 && n <= small::LU_LIMIT {
+        small::slogdet(n, a, sign, log)
+    } else {
+        (0..sign.len()).collect()
+    };
+    left.into_iter().try_for_each(|i| {
+        let mut lu = Lu::room(n);
+        lu.refactor(&a[i * n * n..(i + 1) * n * n]).map_err(|e| e.at(first + i))?;
+        (sign[i], log[i]) = lu.slogdet();
+        Ok(())
+    })
 }
 
 /// [`solve`] for every pair of a batch: `[N, n, n]` and `[N, n, m]` give `[N, n, m]`.
@@ -200,6 +222,7 @@ fn solve_each<T: Real>(
     let mut out = Batch::zeros(a.count(), n, m);
     for_each_matrix(
         a.count(),
+        n.pow(2) * (n + 2 * m),
         [(out.data_mut(), n * m)],
         || (Lu::room(n), vec![T::ZERO; n * m]),
         |(lu, scratch), i, [x]| {

@@ -2,37 +2,65 @@
 
 use crate::{Error, Real};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Runs `work` on each of `count` matrices, handing it a reused workspace, the index of the matrix
-/// and that matrix's share of every output (`size` entries of each slice).
+/// and that matrix's share of every output (`size` entries of each slice). `flops` is about the work on
+/// one matrix.
 ///
 /// What is computed for a matrix depends on that matrix alone, so the result is the same for any
 /// number of threads; of several errors the one of the first matrix is returned.
 pub(crate) fn for_each_matrix<T: Real, W, const K: usize>(
     count: usize,
-    mut outputs: [(&mut [T], usize); K],
+    flops: usize,
+    outputs: [(&mut [T], usize); K],
     workspace: impl Fn() -> W + Sync + Send,
     work: impl Fn(&mut W, usize, [&mut [T]; K]) -> Result<(), Error> + Sync + Send,
 ) -> Result<(), Error> {
-    let entries: usize = outputs.iter().map(|(_, size)| size).sum();
     // Small matrices share a workspace by the hundred; large ones are split one by one.
-    let grain = (GRAIN_ENTRIES / entries.max(1)).clamp(1, 256);
-    let jobs: Vec<[&mut [T]; K]> = (0..count)
-        .map(|_| {
-            outputs.each_mut().map(|(rest, size)| {
-                let (head, tail) = std::mem::take(rest).split_at_mut(*size);
-                *rest = tail;
-                head
-            })
-        })
-        .collect();
-    jobs.into_par_iter()
-        .enumerate()
+    let grain = (GRAIN_FLOPS / flops.max(1)).clamp(1, 256);
+    spans(count, 1, outputs)
+        .into_par_iter()
         .with_min_len(grain)
-        .map_init(workspace, |w, (index, out)| work(w, index, out))
+        .map_init(workspace, |w, (range, out)| work(w, range.start, out))
         .find_map_first(Result::err)
         .map_or(Ok(()), Err)
 }
 
-/// A task of fewer output entries than this is not worth its own workspace.
-const GRAIN_ENTRIES: usize = 1 << 14;
+/// The same for kernels that take several matrices at a time: `work` gets `span` of them, the last time
+/// what is left.
+pub(crate) fn for_each_span<T: Real, const K: usize>(
+    count: usize,
+    span: usize,
+    outputs: [(&mut [T], usize); K],
+    work: impl Fn(Range<usize>, [&mut [T]; K]) -> Result<(), Error> + Sync + Send,
+) -> Result<(), Error> {
+    spans(count, span, outputs)
+        .into_par_iter()
+        .map(|(range, out)| work(range, out))
+        .find_map_first(Result::err)
+        .map_or(Ok(()), Err)
+}
+
+/// Ranges of `span` matrices, each with its share of the outputs.
+fn spans<T, const K: usize>(
+    count: usize,
+    span: usize,
+    mut outputs: [(&mut [T], usize); K],
+) -> Vec<(Range<usize>, [&mut [T]; K])> {
+    (0..count)
+        .step_by(span)
+        .map(|start| {
+            let range = start..count.min(start + span);
+            let out = outputs.each_mut().map(|(rest, size)| {
+                let (head, tail) = std::mem::take(rest).split_at_mut(*size * range.len());
+                *rest = tail;
+                head
+            });
+            (range, out)
+        })
+        .collect()
+}
+
+/// A task of less work than this is not worth its own workspace: some 50 microseconds.
+pub(crate) const GRAIN_FLOPS: usize = 1 << 18;

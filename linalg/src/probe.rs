@@ -67,7 +67,7 @@ fn norm<T: Real>(x: &[T]) -> T {
 }
 
 /// The `i`-th sign: one bit of the SplitMix64 sequence.
-fn sign<T: Real>(i: usize) -> T {
+pub(crate) fn sign<T: Real>(i: usize) -> T {
     let mut z = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

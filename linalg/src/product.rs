@@ -52,6 +52,7 @@ pub fn matmul_batch<T: Real>(lhs: &Batch<T>, rhs: &Batch<T>) -> Result<Batch<T>,
     let mut out = Batch::zeros(lhs.count(), m, n);
     for_each_matrix(
         lhs.count(),
+        2 * m * n * lhs.cols(),
         [(out.data_mut(), m * n)],
         || (),
         |(), i, [dst]| {

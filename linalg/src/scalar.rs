@@ -6,10 +6,32 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 
 use crate::elementary::Function;
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+pub(crate) mod sealed {
+    use crate::small::{Lanes, Wide};
+    use pulp::Simd;
+    use pulp::bytemuck::Pod;
+
+    /// What a scalar must bring along besides its public face.
+    pub trait Sealed: Pod {
+        /// Vectors of this scalar.
+        type Wide<S: Simd>: Lanes<T = Self>;
+        /// The vectors of an instruction set.
+        fn wide<S: Simd>(simd: S) -> Self::Wide<S>;
+    }
+    impl Sealed for f32 {
+        type Wide<S: Simd> = Wide<S, f32>;
+        #[inline(always)]
+        fn wide<S: Simd>(simd: S) -> Self::Wide<S> {
+            Wide::new(simd)
+        }
+    }
+    impl Sealed for f64 {
+        type Wide<S: Simd> = Wide<S, f64>;
+        #[inline(always)]
+        fn wide<S: Simd>(simd: S) -> Self::Wide<S> {
+            Wide::new(simd)
+        }
+    }
 }
 
 /// A real floating-point scalar, `f32` or `f64`.

@@ -12,7 +12,7 @@ use crate::Real;
 /// leave the range of the scalar.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale<T> {
-    down: (T, T),
+    pub(crate) down: (T, T),
     up: (T, T),
 }
 

@@ -4,6 +4,8 @@
 //! the rest is updated by one product. It needs no scratch, so a tape can run it in its own buffers;
 //! the permutation is kept as numbers for the same reason.
 
+use super::short::{Short, pivot};
+use crate::elementary::dispatch;
 use crate::error::holds;
 use crate::triangular::{Triangular, columns, solve_view};
 use crate::{Error, Real};
@@ -36,6 +38,9 @@ pub fn factor_in_place<T: Real>(a: &mut [T], perm: &mut [T]) -> Result<Option<us
     let n = perm.len();
     holds("lu::factor_in_place", a.len(), n, n)?;
     perm.iter_mut().enumerate().for_each(|(i, p)| *p = T::of(i as f64));
+    if n <= crate::small::LU_LIMIT {
+        return Ok(dispatch(Short { a, perm }));
+    }
     let mut singular = None;
     for start in (0..n).step_by(BLOCK) {
         let end = n.min(start + BLOCK);
@@ -57,12 +62,7 @@ pub fn factor_in_place<T: Real>(a: &mut [T], perm: &mut [T]) -> Result<Option<us
 /// Returns whether the pivot is not zero.
 fn eliminate<T: Real>(a: &mut [T], perm: &mut [T], c: usize, end: usize) -> bool {
     let n = perm.len();
-    let mut best = c;
-    for r in c + 1..n {
-        if a[r * n + c].abs() > a[best * n + c].abs() {
-            best = r;
-        }
-    }
+    let best = pivot(a, n, c);
     if best != c {
         let (upper, lower) = a.split_at_mut(best * n);
         upper[c * n..(c + 1) * n].swap_with_slice(&mut lower[..n]);

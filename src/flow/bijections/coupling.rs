@@ -57,17 +57,18 @@ impl Coupling {
     ) -> (Var<'t, T>, Var<'t, T>) {
         let (passed, moved) = (x.gather(&self.passed()), x.gather(&self.moved));
         let (mut params, mut a, mut b) = (scope.params.to_vec(), passed, moved);
-        let mut order: Vec<usize> = (0..self.moved.len()).collect();
         if let (Some((from, indices)), Some(weight)) = (passed.unpermuted(), params.first_mut()) {
             *weight = weight.gather(&inverse(&indices));
             a = from;
         }
         let permuted = moved.unpermuted();
-        if let Some((from, indices)) = &permuted {
-            order = inverse(indices);
+        if let (Some((from, indices)), [.., weight, bias]) = (&permuted, &mut params[..]) {
+            let order = inverse(indices);
+            let both: Vec<usize> = order.iter().copied().chain(order.iter().map(|k| order.len() + k)).collect();
+            (*weight, *bias) = (weight.gather_rows(&both), bias.gather(&both));
             b = *from;
         }
-        let spec = Spec { network: self.network(), bound: self.bound, generate, order };
+        let spec = Spec { network: self.network(), bound: self.bound, generate };
         let [y, log_det] = coupling(spec, a, b, &params);
         let y = permuted.map_or(y, |(_, indices)| y.gather(&indices));
         (self.join(passed, y), log_det)

@@ -23,8 +23,6 @@ pub(crate) struct Spec {
     pub bound: f64,
     /// Whether it goes from latents to data.
     pub generate: bool,
-    /// Column `k` of `b` takes entry `order[k]` of `s` and of `t`.
-    pub order: Vec<usize>,
 }
 
 /// A list of variables or layers, on the stack.
@@ -38,7 +36,7 @@ impl Spec {
 
     /// Number of moved columns.
     pub fn moved(&self) -> usize {
-        self.order.len()
+        self.network.outputs / 2
     }
 
     /// Number of hidden layers.
@@ -111,9 +109,7 @@ impl Spec {
     ) -> [Var<'t, T>; DIFFERENTIABLE] {
         let m = self.moved();
         let out = self.network.record(a.recorder(), parameters, a);
-        let raw = out.gather(&self.order);
-        let shift: Few<usize> = self.order.iter().map(|k| m + k).collect();
-        let t = out.gather(&shift);
+        let (raw, t) = (out.slice(0..m), out.slice(m..2 * m));
         let c = T::of(self.bound);
         let tanh = (raw * (T::ONE / c)).tanh();
         let l = tanh * if self.generate { -c } else { c };
@@ -169,7 +165,8 @@ impl<T: Real> Primitive<T> for Coupling {
         let spec = &*self.spec;
         let (p, m, rows) = (spec.passed(), spec.moved(), cx.rows);
         let layers = spec.layers(&cx.inputs[2..]);
-        let (raw, line) = cx.scratch.split_at_mut(TILE * 2 * m);
+        let (raw, rest) = cx.scratch.split_at_mut(TILE * 2 * m);
+        let (shift, line) = rest.split_at_mut(TILE * m);
         let [y, log_det, kept @ ..] = &mut *cx.outputs else { return };
         for first in (0..rows).step_by(TILE) {
             let n = TILE.min(rows - first);
@@ -197,7 +194,8 @@ impl<T: Real> Primitive<T> for Coupling {
             dispatch(Step {
                 spec,
                 bias: last.bias,
-                raw,
+                raw: &raw[..n * 2 * m],
+                shift: &mut shift[..n * m],
                 b: &cx.inputs[1][tile(m)],
                 tanh: &mut tanh[0][tile(m)],
                 scale: &mut rest[0][tile(m)],
@@ -248,7 +246,7 @@ impl<T: Real> Primitive<T> for Coupling {
     }
 
     fn scratch(&self, _inputs: &[Shape], _rows: usize) -> usize {
-        TILE * 2 * self.spec.moved() + self.spec.line::<T>()
+        TILE * 3 * self.spec.moved() + self.spec.line::<T>()
     }
 }
 
@@ -257,6 +255,8 @@ struct Step<'a, T> {
     spec: &'a Spec,
     bias: &'a [T],
     raw: &'a [T],
+    /// Room for `t`.
+    shift: &'a mut [T],
     b: &'a [T],
     tanh: &'a mut [T],
     scale: &'a mut [T],
@@ -270,12 +270,19 @@ impl<T: Real> Kernel for Step<'_, T> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let m = self.spec.moved();
-        let (c, order) = (T::of(self.spec.bound), &self.spec.order[..]);
-        let sign = if self.spec.generate { -T::ONE } else { T::ONE };
-        let (inverse, signed) = (T::ONE / c, sign * c);
-        let raws = self.raw.chunks_exact(2 * m);
-        for (s, raw) in self.tanh.chunks_exact_mut(m).zip(raws.clone()) {
-            s.iter_mut().zip(order).for_each(|(s, &k)| *s = (raw[k] + self.bias[k]) * inverse);
+        let c = T::of(self.spec.bound);
+        let signed = if self.spec.generate { -c } else { c };
+        let inverse = T::ONE / c;
+        // Apart first, so that all that follows is one long loop, however few the columns.
+        let (of_s, of_t) = self.bias.split_at(m);
+        let halves = self.tanh.chunks_exact_mut(m).zip(self.shift.chunks_exact_mut(m));
+        for ((s, t), raw) in halves.zip(self.raw.chunks_exact(2 * m)) {
+            for ((s, &x), &b) in s.iter_mut().zip(raw).zip(of_s) {
+                *s = (x + b) * inverse;
+            }
+            for ((t, &x), &b) in t.iter_mut().zip(&raw[m..]).zip(of_t) {
+                *t = x + b;
+            }
         }
         for s in self.tanh.iter_mut() {
             *s = lane::<Tanh, T, FMA>(*s);
@@ -286,13 +293,9 @@ impl<T: Real> Kernel for Step<'_, T> {
         for (l, s) in self.log_det.iter_mut().zip(self.tanh.chunks_exact(m)) {
             *l = signed * sum(s);
         }
-        let rows = self.y.chunks_exact_mut(m).zip(self.b.chunks_exact(m)).zip(self.scale.chunks_exact(m));
-        for (((y, b), e), raw) in rows.zip(raws) {
-            let (shift, bias) = (&raw[m..], &self.bias[m..]);
-            for (((y, &b), &e), &k) in y.iter_mut().zip(b).zip(e).zip(order) {
-                let t = shift[k] + bias[k];
-                *y = if self.spec.generate { (b - t) * e } else { b * e + t };
-            }
+        let of = self.b.iter().zip(self.scale.iter()).zip(self.shift.iter());
+        for (y, ((&b, &e), &t)) in self.y.iter_mut().zip(of) {
+            *y = if self.spec.generate { (b - t) * e } else { b * e + t };
         }
     }
 }

@@ -194,15 +194,20 @@ impl<T: Real> Step<'_, T> {
         for (n, (raw, to_b)) in self.raw.chunks_exact_mut(2 * m).zip(self.to_b.chunks_exact_mut(m)).enumerate() {
             let at = n * m..(n + 1) * m;
             let log_det = self.of_log_det.map_or(T::ZERO, |g| sign * g[n]);
-            let of_y = self.of_y.map(|g| &g[at.clone()]);
-            let (b, y) = (&self.b[at.clone()], &self.y[at.clone()]);
-            let (tanh, scale) = (&self.tanh[at.clone()], &self.scale[at]);
-            for (j, &k) in self.spec.order.iter().enumerate() {
-                let g = of_y.map_or(T::ZERO, |g| g[j]);
-                let (by_s, by_t) = rates(generate, b[j], y[j], tanh[j], scale[j]);
-                raw[k] = chain(g, by_s) + chain(log_det, T::ONE - tanh[j] * tanh[j]);
-                raw[m + k] = chain(g, by_t);
-                to_b[j] = chain(g, scale[j]);
+            let of = self.b[at.clone()].iter().zip(&self.y[at.clone()]);
+            let of = of.zip(self.tanh[at.clone()].iter().zip(&self.scale[at.clone()]));
+            let (by_s, by_t) = raw.split_at_mut(m);
+            let to = by_s.iter_mut().zip(by_t).zip(to_b);
+            let one = |((s, t), to_b): ((&mut T, &mut T), &mut T), g: T, of: ((&T, &T), (&T, &T))| {
+                let ((&b, &y), (&tanh, &scale)) = of;
+                let (alpha, beta) = rates(generate, b, y, tanh, scale);
+                *s = chain(g, alpha) + chain(log_det, T::ONE - tanh * tanh);
+                *t = chain(g, beta);
+                *to_b = chain(g, scale);
+            };
+            match self.of_y {
+                Some(g) => to.zip(&g[at]).zip(of).for_each(|((to, &g), of)| one(to, g, of)),
+                None => to.zip(of).for_each(|(to, of)| one(to, T::ZERO, of)),
             }
         }
     }

@@ -178,17 +178,16 @@ impl<T: Real> Primitive<T> for Push {
                 beta: &mut beta[..n * m],
             });
             let out = &mut cx.outputs[0][tile(t * m)];
-            let order = &spec.order[..];
             if !folded {
                 let raw = &here[..n * t * 2 * m];
-                dispatch(FoldLines { order, tangents: t, alpha, beta, raw, out });
+                dispatch(FoldLines { moved: m, tangents: t, alpha, beta, raw, out });
                 continue;
             }
             let h = last.inputs;
             let e = Extents { m: t, k: h, n: m, transpose_a: false, transpose_b: true };
             for (i, (out, x)) in out.chunks_exact_mut(t * m).zip(here.chunks_exact(t * h)).enumerate() {
                 let (alpha, beta) = (&alpha[i * m..(i + 1) * m], &beta[i * m..(i + 1) * m]);
-                dispatch(FoldWeights { order, alpha, beta, weight: last.weight, fold });
+                dispatch(FoldWeights { alpha, beta, weight: last.weight, fold });
                 products(e, Accum::Replace, out, x, fold);
             }
         }
@@ -295,7 +294,6 @@ impl<T: Real> Kernel for Rates<'_, '_, T> {
 
 /// `fold[j, :] = α_j W_s[j, :] + β_j W_t[j, :]`.
 struct FoldWeights<'a, 'b, T> {
-    order: &'a [usize],
     alpha: &'a [T],
     beta: &'a [T],
     weight: &'a [T],
@@ -307,11 +305,11 @@ impl<T: Real> Kernel for FoldWeights<'_, '_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let m = self.order.len();
-        let h = self.fold.len() / m;
+        let h = self.fold.len() / self.alpha.len();
+        let (of_s, of_t) = self.weight.split_at(self.fold.len());
+        let weights = of_s.chunks_exact(h).zip(of_t.chunks_exact(h));
         let rates = self.alpha.iter().zip(self.beta);
-        for ((fold, &k), (&alpha, &beta)) in self.fold.chunks_exact_mut(h).zip(self.order).zip(rates) {
-            let (s, t) = (&self.weight[k * h..(k + 1) * h], &self.weight[(m + k) * h..(m + k + 1) * h]);
+        for ((fold, (s, t)), (&alpha, &beta)) in self.fold.chunks_exact_mut(h).zip(weights).zip(rates) {
             for ((f, &s), &t) in fold.iter_mut().zip(s).zip(t) {
                 *f = s * alpha + t * beta;
             }
@@ -321,7 +319,7 @@ impl<T: Real> Kernel for FoldWeights<'_, '_, T> {
 
 /// `out[n, t, j] = α_j ds[n, t, j] + β_j dt[n, t, j]`.
 struct FoldLines<'a, 'b, T> {
-    order: &'a [usize],
+    moved: usize,
     tangents: usize,
     alpha: &'a [T],
     beta: &'a [T],
@@ -334,15 +332,15 @@ impl<T: Real> Kernel for FoldLines<'_, '_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let (m, t) = (self.order.len(), self.tangents);
+        let (m, t) = (self.moved, self.tangents);
         let rates = self.alpha.chunks_exact(m).zip(self.beta.chunks_exact(m));
         let rows = self.out.chunks_exact_mut(t * m).zip(self.raw.chunks_exact(t * 2 * m));
         for ((out, raw), (alpha, beta)) in rows.zip(rates) {
             for (out, raw) in out.chunks_exact_mut(m).zip(raw.chunks_exact(2 * m)) {
                 let (s, t) = raw.split_at(m);
-                let of = alpha.iter().zip(beta).zip(self.order);
-                for (o, ((&alpha, &beta), &k)) in out.iter_mut().zip(of) {
-                    *o = s[k] * alpha + t[k] * beta;
+                let of = alpha.iter().zip(beta).zip(s.iter().zip(t));
+                for (o, ((&alpha, &beta), (&s, &t))) in out.iter_mut().zip(of) {
+                    *o = s * alpha + t * beta;
                 }
             }
         }
