@@ -261,8 +261,15 @@ fn parts_compose_to_the_whole() {
         let (first, core) = (flow.part(0..count / 2).unwrap(), flow.part(flow.core()).unwrap());
         assert_eq!((first.preprocessing(), core.preprocessing()), (count / 2, 0));
         let inside = first.normalize(&x).unwrap().0;
-        assert_eq!(core.normalize(&inside).unwrap().0, whole, "{}", case.name);
-        assert_eq!(flow.layer_values(&x).unwrap()[count / 2 - 1], inside);
+        // A coupling behind a permutation permutes its weights instead of its rows, which adds up the same
+        // products in another order; without one the bits are the same.
+        let permutes = flow.layers().iter().any(|l| matches!(l, Layer::Permutation(_)));
+        let agree = |a: &Matrix<f64>, b: &Matrix<f64>| {
+            let bound = if permutes { 1e-14 * flow.dim() as f64 * a.max_abs().max(b.max_abs()) } else { 0.0 };
+            assert!(zoo::distance(a, b) <= bound, "{}: {a:?} {b:?}", case.name);
+        };
+        agree(&core.normalize(&inside).unwrap().0, &whole);
+        agree(&flow.layer_values(&x).unwrap()[count / 2 - 1], &inside);
         assert_eq!(flow.trained(), first.trained() + core.trained());
         assert_eq!(flow.part(2..2).unwrap_err(), Error::NoColumns);
 

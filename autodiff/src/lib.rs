@@ -31,6 +31,5 @@ pub use primitives::mask::Mask;
 pub use recorder::Recorder;
 pub use run::{Program, Runner};
 pub use shape::Shape;
-pub use tangent::Tangent;
+pub use tangent::{Diagonal, Tangent};
 pub use var::Var;
-pub use stage::profile_take;

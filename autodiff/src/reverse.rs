@@ -108,9 +108,8 @@ impl<T: Real> Recorder<T> {
         for index in (0..last).rev() {
             let node = self.node(index);
             let ids = node.outputs.clone();
-            let reached = |id: u32| {
-                needed[id as usize] && cotangents[id as usize].is_some() && !is_held[id as usize]
-            };
+            let reached =
+                |id: u32| needed[id as usize] && cotangents[id as usize].is_some() && !is_held[id as usize];
             if !ids.clone().any(reached) {
                 continue;
             }

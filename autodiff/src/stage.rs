@@ -269,7 +269,6 @@ fn evaluate<'a, T: Real>(
     inputs.extend(node.inputs.iter().map(|&id| read(id)));
     let mut outputs: SmallVec<[&mut [T]; 4]> =
         out.iter_mut().zip(&shapes.outputs).map(|(o, s)| &mut o[..s.len(rows)]).collect();
-    let begin = std::time::Instant::now();
     node.op.eval(&mut Eval {
         rows,
         inputs: &inputs,
@@ -278,14 +277,5 @@ fn evaluate<'a, T: Real>(
         output_shapes: &shapes.outputs,
         scratch,
     });
-    PROFILE.with(|p| {
-        let mut p = p.borrow_mut();
-        let e = p.entry(node.op.name()).or_insert((0.0, 0));
-        e.0 += begin.elapsed().as_secs_f64();
-        e.1 += 1;
-    });
     *views = recycle(inputs);
 }
-thread_local! { pub static PROFILE: std::cell::RefCell<std::collections::BTreeMap<&'static str, (f64, usize)>> = const { std::cell::RefCell::new(std::collections::BTreeMap::new()) }; }
-pub fn profile_take() -> Vec<(&'static str, f64, usize)> { PROFILE.with(|p| std::mem::take(&mut *p.borrow_mut()).into_iter().map(|(k, v)| (k, v.0, v.1)).collect()) }
-

@@ -14,6 +14,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// The seed that moves each column, and the rates at which they do (`None`: 1).
+pub type Diagonal<'t, T> = (Arc<[usize]>, Option<Var<'t, T>>);
+
 /// A tangent of a value of `cols` columns: pieces of columns, side by side.
 #[derive(Clone)]
 pub struct Tangent<'t, T> {
@@ -69,7 +72,7 @@ impl<'t, T: Real> Tangent<'t, T> {
 
     /// The seeds of all columns and their rates (`None`: 1), if each column moves with one seed alone and
     /// all are one piece.
-    pub fn as_diagonal(&self) -> Option<(Arc<[usize]>, Option<Var<'t, T>>)> {
+    pub fn as_diagonal(&self) -> Option<Diagonal<'t, T>> {
         match &self.pieces[..] {
             [Piece { kind: Kind::Diagonal { seeds, scale }, .. }] => Some((seeds.clone(), *scale)),
             _ => None,

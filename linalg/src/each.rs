@@ -134,7 +134,9 @@ mod tests {
     #[test]
     fn products_are_the_sums_of_their_definition() {
         let number = |i: usize| ((i * 29 + 7) % 97) as f64 / 13.0 - 3.5;
-        for (m, k, n) in [(1, 1, 1), (2, 1, 1), (8, 4, 4), (3, 5, 2), (6, 3, 8), (5, 2, 16), (4, 3, 7), (20, 11, 13)] {
+        for (m, k, n) in
+            [(1, 1, 1), (2, 1, 1), (8, 4, 4), (3, 5, 2), (6, 3, 8), (5, 2, 16), (4, 3, 7), (20, 11, 13)]
+        {
             for flags in 0..4 {
                 let e = Extents { m, k, n, transpose_a: flags & 1 == 1, transpose_b: flags & 2 == 2 };
                 let rows = 3;

@@ -72,10 +72,10 @@ impl<T: Real> Primitive<T> for RowProduct {
         let Some(dy) = dy[0] else { return Ok(smallvec![None, None]) };
         let product = |a, b, transpose_a, transpose_b| r.apply(Self { transpose_a, transpose_b }, &[a, b]);
         let Self { transpose_a: ta, transpose_b: tb } = *self;
-        let da = need[0]
-            .then(|| if ta { product(x[1], dy, tb, true) } else { product(dy, x[1], false, !tb) });
-        let db = need[1]
-            .then(|| if tb { product(dy, x[0], true, ta) } else { product(x[0], dy, !ta, false) });
+        let da =
+            need[0].then(|| if ta { product(x[1], dy, tb, true) } else { product(dy, x[1], false, !tb) });
+        let db =
+            need[1].then(|| if tb { product(dy, x[0], true, ta) } else { product(x[0], dy, !ta, false) });
         Ok(smallvec![da, db])
     }
 

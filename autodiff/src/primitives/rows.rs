@@ -35,8 +35,7 @@ impl<T: Real> Primitive<T> for GatherRows {
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
         let cols = cx.input_shapes[0].cols();
         for (k, &i) in self.0.iter().enumerate() {
-            cx.outputs[0][k * cols..(k + 1) * cols]
-                .copy_from_slice(&cx.inputs[0][i * cols..(i + 1) * cols]);
+            cx.outputs[0][k * cols..(k + 1) * cols].copy_from_slice(&cx.inputs[0][i * cols..(i + 1) * cols]);
         }
     }
 

@@ -64,7 +64,8 @@ impl Coupling {
         let permuted = moved.unpermuted();
         if let (Some((from, indices)), [.., weight, bias]) = (&permuted, &mut params[..]) {
             let order = inverse(indices);
-            let both: Vec<usize> = order.iter().copied().chain(order.iter().map(|k| order.len() + k)).collect();
+            let both: Vec<usize> =
+                order.iter().copied().chain(order.iter().map(|k| order.len() + k)).collect();
             (*weight, *bias) = (weight.gather_rows(&both), bias.gather(&both));
             b = *from;
         }

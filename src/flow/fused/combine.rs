@@ -162,8 +162,7 @@ impl<T: Real> Primitive<T> for Combine {
         });
         if self.local {
             let p = cx.input_shapes[0].cols();
-            let e =
-                Extents { m: self.of_a.len(), k: p, n: m, transpose_a: false, transpose_b: false };
+            let e = Extents { m: self.of_a.len(), k: p, n: m, transpose_a: false, transpose_b: false };
             if of_a.len() == unit {
                 products(e, Accum::Add, out, a, cx.inputs[1]);
             } else {

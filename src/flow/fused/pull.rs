@@ -191,7 +191,9 @@ impl<T: Real> Step<'_, T> {
     fn run(self) {
         let (m, generate) = (self.spec.moved(), self.spec.generate);
         let sign = if generate { -T::ONE } else { T::ONE };
-        for (n, (raw, to_b)) in self.raw.chunks_exact_mut(2 * m).zip(self.to_b.chunks_exact_mut(m)).enumerate() {
+        for (n, (raw, to_b)) in
+            self.raw.chunks_exact_mut(2 * m).zip(self.to_b.chunks_exact_mut(m)).enumerate()
+        {
             let at = n * m..(n + 1) * m;
             let log_det = self.of_log_det.map_or(T::ZERO, |g| sign * g[n]);
             let of = self.b[at.clone()].iter().zip(&self.y[at.clone()]);

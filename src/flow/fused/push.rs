@@ -35,7 +35,8 @@ pub(super) fn pushed<'t, T: Real>(
     }
     let through = |start: Start, tangents: Var<'t, T>| {
         let op = Push { spec: spec.clone(), start };
-        let inputs: Few<Var<'t, T>> = [tangents].iter().chain(x).chain(&y[..1]).chain(&y[2..]).copied().collect();
+        let inputs: Few<Var<'t, T>> =
+            [tangents].iter().chain(x).chain(&y[..1]).chain(&y[2..]).copied().collect();
         r.apply(op, &inputs)
     };
     let (p, m) = (spec.passed(), spec.moved());
