@@ -188,7 +188,12 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--svg", metavar="FILE")
     arguments = parser.parse_args()
-    reports = [json.loads(Path(f).read_text()) for f in arguments.runs]
+    reports = []
+    for run in arguments.runs:
+        try:
+            reports.append(json.loads(Path(run).read_text()))
+        except (OSError, ValueError) as error:
+            parser.error(f"{run}: {error}; give files that compare.py --json wrote")
     order = list(dict.fromkeys(name for report in reports for name in report["meta"]["order"]))
     report = together(reports, order)
     print(text(report))
