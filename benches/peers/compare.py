@@ -280,12 +280,11 @@ def peers(args):
 
 def run(args):
     """The comparison."""
-    from server import Server, ServerError
-
+    sources = peers(args)
     import report
     import rows
+    from server import Server, ServerError
 
-    sources = peers(args)
     if args.with_torch:
         import torch
 
@@ -331,6 +330,7 @@ def main():
     try:
         environment.enter(args.threads, args.python_env, args.with_torch)
         if args.list:
+            peers(args)
             import rows
 
             print("\n".join([*(row.name for row in rows.rows()), rows.PROCESS_NAME]))
