@@ -35,7 +35,7 @@ def cores(count):
 
 def pin(threads):
     """This process, and its children, on `threads` CPUs, where the system can do that."""
-    if hasattr(os, "sched_setaffinity"):
+    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > threads:
         os.sched_setaffinity(0, cores(threads))
 
 
@@ -44,8 +44,7 @@ def variables(threads):
     env = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     for name in ("RAYON", "OMP", "OPENBLAS", "MKL"):
         env[f"{name}_NUM_THREADS"] = str(threads)
-    # XLA's pool has one thread a CPU of the affinity mask, or as many as NPROC says.
-    env["NPROC"] = str(threads)
+    # XLA's pool has one thread a CPU of the affinity mask (see `pin`).
     env["JAX_PLATFORMS"] = "cpu"
     env["PYTHONUNBUFFERED"] = "1"
     return env
