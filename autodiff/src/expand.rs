@@ -10,7 +10,7 @@ use eigenflow_linalg::Real;
 use smallvec::smallvec;
 
 /// The tangents of the expanded outputs when the inputs `x` move with `dx`: what flows into the inputs from
-/// elsewhere on the tape does not count.
+/// elsewhere on the tape does not count. A value that is several inputs has one tangent.
 ///
 /// # Errors
 /// As [`Recorder::push`].
@@ -26,7 +26,7 @@ pub fn push<'t, T: Real>(
 }
 
 /// The cotangents of those inputs `x` that are wanted, from those of the expanded outputs: partial derivatives,
-/// which do not pass through one input to another.
+/// which do not pass through one input to another. Of a value that is several inputs, the first has the sum.
 ///
 /// # Errors
 /// As [`Recorder::pull`].
@@ -39,7 +39,9 @@ pub fn pull<'t, T: Real>(
 ) -> Result<Cotangents<'t, T>, Error> {
     let mut found: Cotangents<'t, T> = smallvec![None; x.len()];
     let outputs: Vec<_> = expanded.iter().zip(dy).filter_map(|(&y, dy)| Some((y, (*dy)?))).collect();
-    let wanted: Vec<usize> = (0..x.len()).filter(|&k| need[k]).collect();
+    // A value that is several inputs is pulled once, for all of them together.
+    let again = |k: usize| x[..k].iter().any(|earlier| earlier.id() == x[k].id());
+    let wanted: Vec<usize> = (0..x.len()).filter(|&k| need[k] && !again(k)).collect();
     if outputs.is_empty() || wanted.is_empty() {
         return Ok(found);
     }

@@ -36,7 +36,7 @@ impl<T: Real> Recorder<T> {
             wide |= dx.is_wider_than(x.shape());
             tangents[x.id() as usize] = Some(dx.clone());
         }
-        for index in self.ancestors(outputs) {
+        for index in self.ancestors(outputs, seeds) {
             let node = self.node(index);
             let moves = |k: usize| {
                 !node.op.is_auxiliary(k)
@@ -79,16 +79,19 @@ impl<T: Real> Recorder<T> {
             .collect())
     }
 
-    /// Nodes that the derivatives of these values pass through, in order.
-    fn ancestors(&self, of: &[Var<'_, T>]) -> Vec<usize> {
+    /// Nodes that the derivatives of these values pass through, in order. Seeds stand, so what is before a seed
+    /// alone does not count: otherwise the expansion of one layer would be pushed through all others.
+    fn ancestors(&self, of: &[Var<'_, T>], seeds: &[(Var<'_, T>, Tangent<'_, T>)]) -> Vec<usize> {
         let mut reached = vec![false; self.values_len()];
+        let mut is_seed = vec![false; reached.len()];
+        seeds.iter().for_each(|(x, _)| is_seed[x.id() as usize] = true);
         for y in of {
             reached[y.id() as usize] = true;
         }
         let mut nodes = Vec::new();
         for index in (0..self.len()).rev() {
             let node = self.node(index);
-            if node.outputs.clone().any(|id| reached[id as usize]) {
+            if node.outputs.clone().any(|id| reached[id as usize] && !is_seed[id as usize]) {
                 nodes.push(index);
                 let moving = node.inputs.iter().enumerate().filter(|(k, _)| !node.op.is_auxiliary(*k));
                 moving.for_each(|(_, &id)| reached[id as usize] = true);

@@ -4,6 +4,7 @@ use eigenflow_autodiff::primitives::diagonal::{
     BlockToDiagonal, DiagonalToBlock, RowDot, RowOuter, RowScale, Seeds,
 };
 use eigenflow_autodiff::primitives::extent::{PlaceTangents, TakeTangents};
+use eigenflow_autodiff::primitives::row_product::RowProduct;
 use eigenflow_autodiff::{Recorder, Shape, Var};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::triangular::Triangular;
@@ -220,6 +221,42 @@ pub fn cases<T: Real>() -> Vec<Case<T>> {
     add!("outer, block", [block(2, 2), block(2, 3)], |_, x| x[0].outer(x[1]));
     add!("outer, shared", [shared(4, 2, ANY), shared(4, 3, ANY)], |_, x| x[0].outer(x[1]));
     add!("transpose", [shared(2, 3, ANY)], |_, x| x[0].transpose());
+    // Dot products, with whole vectors and remainders; columns just above their limit; single lines.
+    for (lines, inner, cols) in [
+        (batch(1, ANY), 1, 1),
+        (batch(19, ANY), 19, 1),
+        (block(3, 17), 17, 4),
+        (batch(18, ANY), 18, 5),
+        (shared(1, 7, ANY), 7, 6),
+        (shared(1, 16, ANY), 16, 2),
+    ] {
+        let inputs = vec![lines, shared(cols, inner, ANY)];
+        all.push(Case { name: "matmul_t, dots", inputs, call: Box::new(|_, x| x[0].matmul_t(x[1])) });
+        let inputs = vec![lines, shared(inner, cols, ANY)];
+        all.push(Case { name: "matmul, lines", inputs, call: Box::new(|_, x| x[0].matmul(x[1])) });
+    }
+    for flags in 0..4 {
+        let (transpose_a, transpose_b) = (flags & 1 == 1, flags & 2 == 2);
+        // Loops of their own for 2 and 4 columns, for any number, and the general product.
+        for (m, k, n) in [(3, 2, 4), (1, 3, 2), (2, 4, 3), (2, 1, 1), (13, 13, 13)] {
+            // The general product once: finite differences of its many inputs are slow.
+            if m > 3 && flags != 3 {
+                continue;
+            }
+            let of =
+                |rows, cols, transpose: bool| if transpose { block(cols, rows) } else { block(rows, cols) };
+            let inputs = vec![of(m, k, transpose_a), of(k, n, transpose_b)];
+            let call: Call<T> = Box::new(move |r, x| r.apply(RowProduct { transpose_a, transpose_b }, x));
+            all.push(Case { name: "row_product", inputs, call });
+        }
+    }
+    add!("gather_rows", [shared(4, 2, ANY)], |_, x| x[0].gather_rows(&[2, 0, 3, 1]));
+    add!("gather_rows with repeats", [shared(3, 2, ANY)], |_, x| x[0].gather_rows(&[2, 0, 2, 2]).sin());
+    add!("gather_rows of nothing", [shared(3, 2, ANY)], |_, x| x[0].gather_rows(&[]).sum_rows()
+        + x[0].sum_rows());
+    add!("scatter_rows", [shared(3, 2, ANY), shared(4, 2, ANY)], |r, x| {
+        r.vjp(&[(x[0].gather_rows(&[2, 0, 2, 2]), x[1])], &[x[0]]).unwrap()[0].sin()
+    });
 
     add!("logsumexp", [batch(4, ANY)], |_, x| x[0].logsumexp());
     add!("logsumexp, shared", [shared(2, 3, ANY)], |_, x| x[0].logsumexp());

@@ -119,7 +119,7 @@ impl Spec {
     }
 }
 
-/// Records a coupling of `a` and `b`: `(y, log|det|)`.
+/// Records a coupling of `a` and `b`, which are different values: `(y, log|det|)`.
 pub(crate) fn coupling<'t, T: Real>(
     spec: Spec,
     a: Var<'t, T>,

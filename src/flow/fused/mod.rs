@@ -11,5 +11,7 @@ mod coupling;
 mod network;
 mod pull;
 mod push;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use coupling::{Spec, coupling};
