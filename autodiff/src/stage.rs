@@ -222,8 +222,11 @@ impl<T: Real> Stage<'_, T> {
     }
 }
 
+/// Outputs of one operation that are listed on the stack: a fused layer keeps many.
+const MANY: usize = 16;
+
 /// Output buffers of one operation, taken from where they live.
-type Outputs<T> = SmallVec<[Vec<T>; 4]>;
+type Outputs<T> = SmallVec<[Vec<T>; MANY]>;
 
 /// Runs one operation on shared values.
 pub(crate) fn run_shared<T: Real>(
@@ -267,7 +270,7 @@ fn evaluate<'a, T: Real>(
     let shapes = &plan.shapes[index as usize];
     let mut inputs: Vec<&[T]> = recycle(std::mem::take(views));
     inputs.extend(node.inputs.iter().map(|&id| read(id)));
-    let mut outputs: SmallVec<[&mut [T]; 4]> =
+    let mut outputs: SmallVec<[&mut [T]; MANY]> =
         out.iter_mut().zip(&shapes.outputs).map(|(o, s)| &mut o[..s.len(rows)]).collect();
     node.op.eval(&mut Eval {
         rows,
