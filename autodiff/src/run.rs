@@ -5,6 +5,7 @@ use crate::recorder::{Source, Tape, ValueId};
 use crate::stage::{Lane, Sinks, Stage, Workspace, run_shared};
 use crate::{Error, Recorder, Shape, Var};
 use eigenflow_linalg::Real;
+use eigenflow_linalg::lines::prepare_thread;
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex};
 
@@ -86,6 +87,7 @@ impl<T: Real> Program<T> {
             lanes: (0..plan.lanes).map(|_| Lane::new(plan)).collect(),
             workspace: Workspace::for_shared(plan),
             workspaces: Vec::new(),
+            prepared: false,
         }
     }
 
@@ -97,7 +99,9 @@ impl<T: Real> Program<T> {
         let mut outputs: Vec<Vec<T>> =
             self.output_shapes().iter().map(|s| vec![T::ZERO; s.len(rows)]).collect();
         let mut views: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-        self.runner().run(rows, batch, shared, &mut views)?;
+        // A single run is not worth waking every thread for.
+        let mut runner = Runner { prepared: true, ..self.runner() };
+        runner.run(rows, batch, shared, &mut views)?;
         Ok(outputs)
     }
 }
@@ -118,6 +122,8 @@ pub struct Runner<T> {
     workspace: Workspace<T>,
     /// One a thread, for batch operations.
     workspaces: Vec<Mutex<Workspace<T>>>,
+    /// Whether every thread has the memory that it keeps for products.
+    prepared: bool,
 }
 
 impl<T: Real> Runner<T> {
@@ -145,6 +151,10 @@ impl<T: Real> Runner<T> {
         if self.workspaces.len() < threads {
             // All at once: which of them a run touches depends on how threads share the work.
             self.workspaces.resize_with(threads, || Mutex::new(Workspace::for_shards(plan)));
+        }
+        if !self.prepared {
+            rayon::broadcast(|_| prepare_thread::<T>());
+            self.prepared = true;
         }
         let shards = rows.div_ceil(plan.shard_rows);
         for (index, phase) in plan.phases.iter().enumerate() {

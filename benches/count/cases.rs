@@ -2,7 +2,7 @@
 //! a hundred times as long.
 
 use eigenflow::flow::Flow;
-use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
+use eigenflow::flow::presets::{Mask, Name, Nonlinearity, Preset};
 use eigenflow::random::generator;
 use eigenflow_autodiff::{Error, Program, Recorder, Var, push_jacobian};
 use eigenflow_linalg::eigen::eigh_batch;
@@ -33,8 +33,8 @@ fn of<T: Real>() -> Vec<Case> {
     let mut add = |name: String, prepare: Box<dyn Fn() -> Work>| {
         cases.push(Case { name: format!("{name}/{}", T::NAME), prepare });
     };
-    for d in [2, 8, 64] {
-        add(format!("jacobian/64x{d}"), Box::new(move || jacobian::<T>(64, d)));
+    for (rows, d) in [(64, 2), (64, 8), (8, 64)] {
+        add(format!("jacobian/{rows}x{d}"), Box::new(move || jacobian::<T>(rows, d)));
     }
     for d in [2, 64] {
         add(format!("train_step/64x{d}"), Box::new(move || train_step::<T>(64, d)));
@@ -64,6 +64,7 @@ fn realnvp<T: Real>(dim: usize) -> Flow<T> {
         hidden: Some(vec![64, 64]),
         activation: Some(Nonlinearity::Tanh),
         scale_bound: Some(1.0),
+        mask: Some(Mask::Halves),
         ..Preset::named(Name::Realnvp)
     };
     Flow::new(preset.layers(dim, 0).expect("a valid preset"), 0, 0).expect("a valid flow")

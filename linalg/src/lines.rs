@@ -91,6 +91,16 @@ pub fn times<T: Real>(y: &mut [T], x: &[T], lines: usize, w: Right<'_, T>, scrat
     }
 }
 
+/// Lets the calling thread take what memory it keeps for products, which it otherwise does at its first one.
+pub fn prepare_thread<T: Real>() {
+    const N: usize = 64;
+    let (x, mut y) = ([T::ONE; N * N], [T::ZERO; N * N]);
+    let right = Right::transposed(&x, N, N);
+    times(&mut y, &x, N, right, &mut []);
+    add_outer(&mut y, &x, N, &x, N);
+    std::hint::black_box(&y);
+}
+
 /// `out += Σ xᵀ y` over lines: `[k, n] += [lines, k]ᵀ [lines, n]`.
 ///
 /// # Panics

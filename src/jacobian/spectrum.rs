@@ -6,7 +6,11 @@ use super::exact::{Direction, pushed};
 use crate::flow::{Error, Flow};
 use eigenflow_linalg::svd::{SvdKind, svd_batch};
 use eigenflow_linalg::{Batch, Matrix, Real};
+use rayon::prelude::*;
 use std::ops::Range;
+
+/// Rows that one thread takes at a time, at least.
+const MIN_ROWS: usize = 16;
 
 /// Bytes of Jacobians held at a time.
 const CHUNK_BYTES: usize = 256 << 20;
@@ -77,22 +81,27 @@ pub fn local_covariance<T: Real>(
         // The push gives Jᵀ = V S Uᵀ: its left singular vectors are the data axes.
         let block = chunk(flow, x, range.clone())?;
         let svd = svd_batch(&block, SvdKind::Full)?;
-        for (at, row) in range.enumerate() {
-            let s = svd.s.row(at);
-            out.condition.push(ratio(s));
-            let (v, u) = (svd.u.get(at), svd.v.get(at));
-            for c in 0..k {
-                // Descending s is ascending scale: take columns from the end.
-                let from = d - 1 - c;
-                out.scales.row_mut(row)[c] = T::ONE / s[from];
-                let sign = leading_sign((0..d).map(|i| v[i * d + from]));
-                for i in 0..d {
-                    let to = (row * d + i) * k + c;
-                    out.axes.data_mut()[to] = sign * v[i * d + from];
-                    out.latent_axes.data_mut()[to] = sign * u[i * d + from];
+        let cut = range.start * d * k..range.end * d * k;
+        let axes = out.axes.data_mut()[cut.clone()].par_chunks_mut((d * k).max(1));
+        let latent = out.latent_axes.data_mut()[cut].par_chunks_mut((d * k).max(1));
+        let scales = &mut out.scales.data_mut()[range.start * k..range.end * k];
+        let scales = scales.par_chunks_mut(k.max(1));
+        axes.zip(latent).zip(scales).enumerate().with_min_len(MIN_ROWS).for_each(
+            |(at, ((axes, latent), scales))| {
+                let (s, v, u) = (svd.s.row(at), svd.u.get(at), svd.v.get(at));
+                for c in 0..k {
+                    // Descending s is ascending scale: take columns from the end.
+                    let from = d - 1 - c;
+                    scales[c] = T::ONE / s[from];
+                    let sign = leading_sign((0..d).map(|i| v[i * d + from]));
+                    for i in 0..d {
+                        axes[i * k + c] = sign * v[i * d + from];
+                        latent[i * k + c] = sign * u[i * d + from];
+                    }
                 }
-            }
-        }
+            },
+        );
+        out.condition.extend((0..range.len()).map(|at| ratio(svd.s.row(at))));
     }
     Ok(out)
 }

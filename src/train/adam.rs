@@ -1,6 +1,7 @@
 //! Adam, in place.
 
 use eigenflow_linalg::Real;
+use eigenflow_linalg::elementary::vectorize;
 
 /// Adam with bias correction (D. Kingma and J. Ba, *Adam: a method for stochastic optimization*,
 /// 2015, algorithm 1), `β₁ = 0.9`, `β₂ = 0.999`, `ε = 1e-8`.
@@ -35,12 +36,14 @@ impl<T: Real> Adam<T> {
         let root = T::of(correct2.sqrt().recip());
         let (epsilon, scale) = (T::of(EPSILON), T::of(scale));
         let (m, v) = &mut self.moments[k];
-        for (((p, &g), m), v) in parameter.iter_mut().zip(gradient).zip(m).zip(v) {
-            let g = g * scale;
-            *m = b1 * *m + c1 * g;
-            *v = b2 * *v + c2 * g * g;
-            *p -= step * *m / (v.sqrt() * root + epsilon);
-        }
+        vectorize(|| {
+            for (((p, &g), m), v) in parameter.iter_mut().zip(gradient).zip(m).zip(v) {
+                let g = g * scale;
+                *m = b1 * *m + c1 * g;
+                *v = b2 * *v + c2 * g * g;
+                *p -= step * *m / (v.sqrt() * root + epsilon);
+            }
+        });
     }
 }
 

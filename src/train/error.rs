@@ -35,6 +35,15 @@ pub enum Error {
         /// Layer and row, or the parameter whose gradient it was.
         place: String,
     },
+    /// A single step met a number that is not finite.
+    #[error(
+        "the objective or a gradient of this step is not finite{}; the flow is unchanged. Lower the rate, or          look at the rows of the batch",
+        parameter.map_or_else(String::new, |k| format!(" (parameter {k})"))
+    )]
+    StepNotFinite {
+        /// The first parameter whose gradient is not finite, if one is.
+        parameter: Option<usize>,
+    },
     /// The guard's limit was passed.
     #[error(
         "the condition number of the Jacobian reached {condition:.3e} (99th percentile, epoch {epoch}), above \

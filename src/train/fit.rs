@@ -1,8 +1,7 @@
 //! The training loop.
 
-use super::adam::Adam;
-use super::objective::{Penalty, Step, step, validation};
-use super::{EpochRow, Error, Schedule, Stop, TrainOptions, TrainingRecord, guard};
+use super::objective::validation;
+use super::{EpochRow, Error, Schedule, Stepper, Stop, TrainOptions, TrainingRecord, guard};
 use crate::flow::{Flow, Layer};
 use crate::random::{ROWS_PER_GENERATOR, generator};
 use eigenflow_autodiff::Runner;
@@ -10,7 +9,6 @@ use eigenflow_linalg::{Matrix, Real};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
-use smallvec::SmallVec;
 use std::ops::ControlFlow;
 
 /// Fits the core of a flow to rows in data units by stochastic gradient descent.
@@ -101,11 +99,8 @@ struct Run<'a, T> {
     noisy: Matrix<T>,
     held: Matrix<T>,
     watched: Matrix<T>,
-    step: Step<T>,
-    runner: Runner<T>,
+    stepper: Stepper<T>,
     validation: Runner<T>,
-    adam: Adam<T>,
-    outputs: Vec<Vec<T>>,
     rows: Vec<T>,
     signs: Vec<T>,
     order: Vec<usize>,
@@ -116,12 +111,9 @@ struct Run<'a, T> {
 
 impl<'a, T: Real> Run<'a, T> {
     fn new(flow: &Flow<T>, x: Matrix<T>, held: Matrix<T>, options: &'a TrainOptions) -> Result<Self, Error> {
-        let step = step(flow, flow.core(), options)?;
-        let runner = step.program.runner();
-        let outputs = step.program.output_shapes().iter().map(|s| vec![T::ZERO; s.unit()]).collect();
         let batch = if options.batch == 0 { x.rows() } else { options.batch.min(x.rows()) };
         let dim = flow.dim();
-        let adam = Adam::new(step.trained.iter().map(|&k| flow.parameters()[k].data.len()));
+        let stepper = Stepper::new(flow, batch, options)?;
         let watched = sample_rows(&held, guard::rows(dim), options.seed);
         let best = Best {
             score: f64::INFINITY,
@@ -135,12 +127,9 @@ impl<'a, T: Real> Run<'a, T> {
             x,
             held,
             watched,
-            signs: vec![T::ONE; if step.penalty == Penalty::Stochastic { batch * dim } else { 0 }],
-            runner,
+            signs: vec![T::ONE; if stepper.takes_signs() { batch * dim } else { 0 }],
             validation: validation(flow, flow.core()).runner(),
-            step,
-            adam,
-            outputs,
+            stepper,
             rows: vec![T::ZERO; batch * dim],
             batch,
             best,
@@ -215,7 +204,7 @@ impl<'a, T: Real> Run<'a, T> {
         for (to, &from) in self.rows.chunks_exact_mut(d).zip(chosen) {
             to.copy_from_slice(self.noisy.row(from));
         }
-        if self.step.penalty == Penalty::Stochastic {
+        if self.stepper.takes_signs() {
             let mut random = generator(self.options.seed, "signs", step as u64);
             for bits in self.signs.chunks_mut(64) {
                 let word = random.next_u64();
@@ -224,41 +213,22 @@ impl<'a, T: Real> Run<'a, T> {
                 }
             }
         }
-        let per_row = [T::of(1.0 / self.batch as f64)];
-        {
-            let mut shared: SmallVec<[&[T]; 128]> =
-                flow.parameters().iter().map(|p| p.data.as_slice()).collect();
-            shared.push(&per_row);
-            let mut outputs: SmallVec<[&mut [T]; 128]> =
-                self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
-            let batches: SmallVec<[&[T]; 2]> = if self.signs.is_empty() {
-                SmallVec::from_slice(&[&self.rows[..]])
-            } else {
-                SmallVec::from_slice(&[&self.rows[..], &self.signs[..]])
-            };
-            self.runner.run(self.batch, &batches, &shared, &mut outputs)?;
+        match self.stepper.step(flow, &self.rows, &self.signs, rate) {
+            Ok(nll) => Ok(nll.f64()),
+            Err(Error::StepNotFinite { parameter }) => Err(self.not_finite(flow, k, step, epoch, parameter)),
+            Err(error) => Err(error),
         }
-        let gradients = &self.outputs[2..2 + self.step.trained.len()];
-        let norm = gradients.iter().flat_map(|g| g.iter()).map(|g| g.f64() * g.f64()).sum::<f64>().sqrt();
-        let nll = self.outputs[1][0].f64();
-        if !norm.is_finite() || !self.outputs[0][0].is_finite() {
-            return Err(self.not_finite(flow, k, step, epoch));
-        }
-        let scale = if norm > self.options.clip { self.options.clip / norm } else { 1.0 };
-        self.adam.begin();
-        for (i, &p) in self.step.trained.iter().enumerate() {
-            let data = &mut flow.parameters_mut()[p].data;
-            self.adam.update(i, data, &self.outputs[2 + i], scale, rate);
-        }
-        let first = 2 + self.step.trained.len();
-        for (i, &p) in self.step.updated.iter().enumerate() {
-            flow.parameters_mut()[p].data.copy_from_slice(&self.outputs[first + i]);
-        }
-        Ok(nll)
     }
 
     /// Finds the layer and the row, or the parameter, at which numbers stopped being finite.
-    fn not_finite(&self, flow: &Flow<T>, k: usize, step: usize, epoch: usize) -> Error {
+    fn not_finite(
+        &self,
+        flow: &Flow<T>,
+        k: usize,
+        step: usize,
+        epoch: usize,
+        parameter: Option<usize>,
+    ) -> Error {
         let d = flow.dim();
         let batch = Matrix::new(self.batch, d, self.rows.clone());
         let place = flow
@@ -274,11 +244,7 @@ impl<'a, T: Real> Run<'a, T> {
                     Some(format!("layer {layer} ({kind}), training row {row}, column {}", at % d))
                 })
             })
-            .or_else(|| {
-                let bad = |g: &Vec<T>| g.iter().any(|x| !x.is_finite());
-                let i = self.outputs[2..].iter().take(self.step.trained.len()).position(bad)?;
-                Some(format!("gradient of {}", flow.parameters()[self.step.trained[i]].name))
-            })
+            .or_else(|| Some(format!("gradient of {}", flow.parameters()[parameter?].name)))
             .unwrap_or_else(|| "the log-determinant".to_owned());
         Error::NotFinite { step, epoch, place }
     }

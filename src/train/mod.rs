@@ -12,6 +12,7 @@ mod options;
 pub mod polish;
 mod prepare;
 mod record;
+mod stepper;
 
 pub use error::Error;
 pub use fit::fit;
@@ -19,3 +20,4 @@ pub use objective::Penalty;
 pub use options::{Schedule, TrainOptions};
 pub use prepare::{Prepared, Preprocess, build};
 pub use record::{EpochRow, Stop, TrainingRecord};
+pub use stepper::Stepper;

@@ -1,0 +1,17 @@
+//! Criterion over the list.
+
+use super::given::Given;
+use super::{Case, Kind};
+use criterion::Criterion;
+
+/// Times the rows of these kinds. A row is built when it is run, so a filter costs nothing.
+pub fn suite(c: &mut Criterion, kinds: &[Kind]) {
+    for case in Case::of(kinds) {
+        let mut work = None;
+        c.bench_function(&case.to_string(), |b| {
+            let drawn = || case.prepare(&Given::default()).expect("drawn inputs fit");
+            let work = work.get_or_insert_with(drawn);
+            b.iter(|| work.call());
+        });
+    }
+}
