@@ -129,6 +129,47 @@ fn any<T: Real>(e: Extents, c: &mut [T], a: &[T], b: &[T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elementary::levels::Level;
+
+    fn levels_agree<T: Real, const N: usize>(m: usize, k: usize) {
+        let number = |i: usize| T::of(((i * 29 + 7) % 97) as f64 / 13.0 - 3.5);
+        let a: Vec<T> = (0..3 * m * k).map(number).collect();
+        let b: Vec<T> = (0..3 * k * N).map(|i| number(5 * i + 2)).collect();
+        let start: Vec<T> = (0..3 * m * N).map(|i| number(i + 50)).collect();
+        let by = |level: Level| {
+            let mut c = start.clone();
+            level.kernel(Plain::<T, N> { c: &mut c, a: &a, b: &b, m, k });
+            c
+        };
+        let mut best = start.clone();
+        let e = Extents { m, k, n: N, transpose_a: false, transpose_b: false };
+        products(e, Accum::Add, &mut best, &a, &b);
+        for level in Level::vectors() {
+            assert_eq!(by(level), best, "{e:?} {level:?}");
+        }
+        // The two paths differ in rounding: each is off by `(k + 1) eps/2 (|c| + Σ|a b|)` at most, and no
+        // entry here is above 4.
+        let bound = (k as f64 + 1.0) * T::EPS.f64() * (4.0 + k as f64 * 16.0);
+        for (c, best) in by(Level::Portable).iter().zip(&best) {
+            assert!((c.f64() - best.f64()).abs() <= bound, "{e:?}");
+        }
+    }
+
+    #[test]
+    fn levels_agree_on_products() {
+        for (m, k) in [(1, 1), (2, 1), (3, 5), (8, 8), (5, 17)] {
+            levels_agree::<f32, 1>(m, k);
+            levels_agree::<f32, 2>(m, k);
+            levels_agree::<f32, 4>(m, k);
+            levels_agree::<f32, 8>(m, k);
+            levels_agree::<f32, 16>(m, k);
+            levels_agree::<f64, 1>(m, k);
+            levels_agree::<f64, 2>(m, k);
+            levels_agree::<f64, 4>(m, k);
+            levels_agree::<f64, 8>(m, k);
+            levels_agree::<f64, 16>(m, k);
+        }
+    }
 
     /// Every kernel against the definition, and each row alone against all rows.
     #[test]

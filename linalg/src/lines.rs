@@ -192,6 +192,63 @@ fn dot<T: Real, const FMA: bool>(x: &[T], w: &[T]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elementary::levels::Level;
+
+    fn levels_agree<T: Real>(k: usize, n: usize) {
+        let number = |i: usize| T::of(((i * 37 + 11) % 101) as f64 / 17.0 - 3.0);
+        let x: Vec<T> = (0..5 * k).map(number).collect();
+        let w: Vec<T> = (0..k * n).map(|i| number(3 * i + 1)).collect();
+        let by = |level: Level| {
+            let mut y = vec![T::NAN; 5 * n];
+            level.kernel(Dots { y: &mut y, x: &x, w: &w, k });
+            y
+        };
+        let mut best = vec![T::NAN; 5 * n];
+        times(&mut best, &x, 5, Right::transposed(&w, n, k), &mut []);
+        for level in Level::vectors() {
+            assert_eq!(by(level), best, "{k} {n} {level:?}");
+        }
+        // The two paths differ in rounding: each of them is off by `k eps/2 Σ|x w|` at most.
+        for (at, y) in by(Level::Portable).into_iter().enumerate() {
+            let (x, w) = (&x[at / n * k..][..k], &w[at % n * k..][..k]);
+            let size: f64 = x.iter().zip(w).map(|(x, w)| (x.f64() * w.f64()).abs()).sum();
+            assert!((y.f64() - best[at].f64()).abs() <= k as f64 * T::EPS.f64() * size, "{k} {n}");
+        }
+    }
+
+    #[test]
+    fn levels_agree_on_dots() {
+        for k in [1, 2, 7, 16, 33, 64] {
+            for n in 1..=DOTS {
+                levels_agree::<f32>(k, n);
+                levels_agree::<f64>(k, n);
+            }
+        }
+    }
+
+    /// Nothing is fused in a sum: its bits are the same everywhere.
+    #[test]
+    fn levels_agree_on_sums() {
+        struct Sum<'a, T>(&'a [T]);
+        impl<T: Real> Kernel for Sum<'_, T> {
+            type Output = T;
+            #[inline(always)]
+            fn run<const FMA: bool>(self) -> T {
+                sum(self.0)
+            }
+        }
+        fn check<T: Real>() {
+            let x: Vec<T> = (0..131).map(|i| T::of(((i * 37 + 11) % 101) as f64 / 17.0 - 3.0)).collect();
+            for len in 0..x.len() {
+                let (x, plain) = (&x[..len], sum(&x[..len]).f64().to_bits());
+                for level in Level::vectors().into_iter().chain([Level::Portable]) {
+                    assert_eq!(level.kernel(Sum(x)).f64().to_bits(), plain, "{len} {level:?}");
+                }
+            }
+        }
+        check::<f32>();
+        check::<f64>();
+    }
 
     /// The bits of a line are the same alone and among others, by either kernel and for any extents.
     #[test]

@@ -172,32 +172,111 @@ pub fn apply<F: Function, T: Real>(x: T) -> T {
     y[0]
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+/// Instruction sets of the test's choice, so that those which [`dispatch`] would not take here are tested too.
+#[cfg(test)]
+pub(crate) mod levels {
+    use super::{Kernel, Run};
+    use pulp::{Scalar, Simd, WithSimd};
+
+    /// What code can be compiled for and this machine can run.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum Level {
+        /// The path of machines without vectors.
+        Portable,
+        #[cfg(target_arch = "x86_64")]
+        V3(pulp::x86::V3),
+        #[cfg(target_arch = "x86_64")]
+        V4(pulp::x86::V4),
+        #[cfg(target_arch = "aarch64")]
+        Neon(pulp::aarch64::Neon),
+    }
+
+    impl Level {
+        /// The levels with vectors, widest last.
+        pub(crate) fn vectors() -> Vec<Self> {
+            #[cfg(target_arch = "x86_64")]
+            let levels = [pulp::x86::V3::try_new().map(Self::V3), pulp::x86::V4::try_new().map(Self::V4)];
+            #[cfg(target_arch = "aarch64")]
+            let levels = [pulp::aarch64::Neon::try_new().map(Self::Neon)];
+            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+            let levels: [Option<Self>; 0] = [];
+            levels.into_iter().flatten().collect()
+        }
+
+        /// What [`super::dispatch`] does, by this level.
+        pub(crate) fn kernel<K: Kernel>(self, kernel: K) -> K::Output {
+            self.run(Run(kernel))
+        }
+
+        pub(crate) fn run<W: WithSimd>(self, work: W) -> W::Output {
+            match self {
+                Self::Portable => Scalar.vectorize(work),
+                #[cfg(target_arch = "x86_64")]
+                Self::V3(level) => level.vectorize(work),
+                #[cfg(target_arch = "x86_64")]
+                Self::V4(level) => level.vectorize(work),
+                #[cfg(target_arch = "aarch64")]
+                Self::Neon(level) => level.vectorize(work),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use super::levels::Level;
     use super::*;
-    use crate::elementary::{Erf, Quantile, Sigmoid, Softplus, Tanh};
+    use crate::elementary::{Erf, Exp, Quantile, Sigmoid, Softplus, Tanh};
+
+    fn same<T: Real>(a: T, b: T) -> bool {
+        a.f64().to_bits() == b.f64().to_bits() || (a.is_nan() && b.is_nan())
+    }
 
     fn levels_agree<F: Function, T: Real>() {
         let src: Vec<T> = (-999..=999).map(|i| T::of(f64::from(i) / 47.0)).collect();
         let mut best = vec![T::ZERO; src.len()];
         map::<F, T>(&mut best, &src);
-        let Some(v3) = pulp::x86::V3::try_new() else { return };
-        let mut dst = vec![T::ZERO; src.len()];
-        Simd::vectorize(v3, Run(Map { dst: &mut dst, src: &src, function: PhantomData::<F> }));
-        for (a, b) in dst.iter().zip(&best) {
-            assert!(a.f64().to_bits() == b.f64().to_bits() || (a.is_nan() && b.is_nan()));
+        let by = |level: Level| {
+            let mut dst = vec![T::ZERO; src.len()];
+            level.kernel(Map { dst: &mut dst, src: &src, function: PhantomData::<F> });
+            dst
+        };
+        for level in Level::vectors() {
+            assert!(by(level).iter().zip(&best).all(|(&a, &b)| same(a, b)), "{} {level:?}", F::NAME);
+        }
+        // The bits of the scalar reference, whose accuracy tests/elementary.rs bounds.
+        for (&x, y) in src.iter().zip(by(Level::Portable)) {
+            assert!(same(y, lane::<F, T, false>(x)), "{}({x}) without vectors", F::NAME);
         }
     }
 
-    /// 256-bit vectors, wherever there are wider ones, give the same bits.
+    /// Vectors of any width give the same bits, and the portable path those without fused operations.
     #[test]
-    fn vector_widths_agree() {
+    fn levels_agree_on_functions() {
         levels_agree::<Tanh, f64>();
         levels_agree::<Tanh, f32>();
+        levels_agree::<Exp, f64>();
+        levels_agree::<Exp, f32>();
         levels_agree::<Sigmoid, f32>();
         levels_agree::<Softplus, f64>();
         levels_agree::<Softplus, f32>();
         levels_agree::<Erf, f64>();
         levels_agree::<Quantile, f64>();
+    }
+
+    /// All vectors fuse, the portable path does not.
+    #[test]
+    fn levels_know_whether_they_fuse() {
+        struct Fused;
+        impl Kernel for Fused {
+            type Output = bool;
+            #[inline(always)]
+            fn run<const FMA: bool>(self) -> bool {
+                FMA
+            }
+        }
+        assert!(!Level::Portable.kernel(Fused));
+        assert!(Level::vectors().into_iter().all(|level| level.kernel(Fused)));
+        assert_eq!(fused(), !Level::vectors().is_empty());
     }
 }

@@ -13,6 +13,8 @@ mod eigh;
 mod guard;
 mod householder;
 mod lanes;
+#[cfg(test)]
+mod levels;
 mod lu;
 mod pack;
 mod singular;
