@@ -156,7 +156,9 @@ fn jacobians(case: &Case<f64>, input: usize, rows: usize, seed: u64) -> Option<[
     let shapes = case.shapes();
     let y = output(case);
     let of_rows = |s: Shape| s == Shape::batch(s.cols());
-    if !of_rows(shapes[input]) || !of_rows(y) {
+    // A block of tangents cannot be pushed through a value that carries one.
+    let blocks = shapes.iter().any(|s| s.tangents() > 1);
+    if blocks || !of_rows(shapes[input]) || !of_rows(y) {
         return None;
     }
     let (d, m) = (shapes[input].cols(), y.cols());
