@@ -210,13 +210,13 @@ pub(crate) mod levels {
 
         pub(crate) fn run<W: WithSimd>(self, work: W) -> W::Output {
             match self {
-                Self::Portable => Scalar.vectorize(work),
+                Self::Portable => Simd::vectorize(Scalar, work),
                 #[cfg(target_arch = "x86_64")]
-                Self::V3(level) => level.vectorize(work),
+                Self::V3(level) => Simd::vectorize(level, work),
                 #[cfg(target_arch = "x86_64")]
-                Self::V4(level) => level.vectorize(work),
+                Self::V4(level) => Simd::vectorize(level, work),
                 #[cfg(target_arch = "aarch64")]
-                Self::Neon(level) => level.vectorize(work),
+                Self::Neon(level) => Simd::vectorize(level, work),
             }
         }
     }
