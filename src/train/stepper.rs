@@ -10,7 +10,7 @@ use eigenflow_linalg::elementary::{Kernel, dispatch};
 use eigenflow_linalg::lines::sum;
 use smallvec::SmallVec;
 
-/// Steps of Adam on the core of a flow, in training units; after the first one a step allocates nothing.
+/// Steps of Adam on the core of a flow, in training units; its buffers are kept from step to step.
 ///
 /// [`super::fit`] is the loop around it, with epochs, validation and the guard.
 ///

@@ -104,11 +104,14 @@ fn agree<T: Real>(n: usize, count: usize) {
         for (x, y) in s.iter().zip(&best.s[row]) {
             assert!((x.f64() - y.f64()).abs() <= 2.0 * unit * size, "singular values {m} of {n}");
         }
-        // `|d log det| <= ‖A⁻¹‖₂ ‖dA‖_F`.
-        let allowed = 2.0 * unit * size / s[n - 1].f64() + T::EPS.f64() * plain.log[m].f64().abs();
-        let log = (plain.log[m].f64(), best.log[m].f64());
-        assert!((log.0 - log.1).abs() <= allowed, "log-determinant {m} of {n}: {log:?}");
-        assert!((plain.sign[m] - best.sign[m]).abs() == T::ZERO, "sign {m} of {n}");
+        // Determinants are certain only where no matrix so near is singular.
+        if 2.0 * unit * size < s[n - 1].f64() {
+            // `|d log det| <= ‖A⁻¹‖₂ ‖dA‖_F`.
+            let allowed = 2.0 * unit * size / s[n - 1].f64() + T::EPS.f64() * plain.log[m].f64().abs();
+            let log = (plain.log[m].f64(), best.log[m].f64());
+            assert!((log.0 - log.1).abs() <= allowed, "log-determinant {m} of {n}: {log:?}");
+            assert!((plain.sign[m] - best.sign[m]).abs() == T::ZERO, "sign {m} of {n}");
+        }
     }
 }
 
