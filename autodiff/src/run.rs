@@ -106,8 +106,8 @@ impl<T: Real> Program<T> {
     }
 }
 
-/// Memory for repeated runs of a [`Program`]; after the first run of a size, a run of up to 16
-/// batch outputs allocates nothing.
+/// Memory for repeated runs of a [`Program`]; after the first run of a size the tape itself allocates nothing,
+/// for up to 16 batch outputs of the program and 16 outputs of an operation.
 ///
 /// Rows are cut into shards of [`Program::shard_rows`] rows; each thread of the current rayon pool
 /// runs the whole program on one shard at a time. Sums over rows are collected shard by shard in a
