@@ -1,5 +1,6 @@
 //! The contract of a claim.
 
+use super::chart::Chart;
 use crate::flow::Flow;
 use eigenflow_linalg::Matrix;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Every number behind it, by name.
     pub figures: Map<String, Value>,
+    /// What the report draws of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<Chart>,
 }
 
 /// What a claim is checked on.
@@ -84,6 +88,7 @@ impl Outcome {
             tolerance: format!("{tolerance:.2e}"),
             verdict,
             figures: Map::new(),
+            charts: Vec::new(),
         }
         .figure("error", error)
         .figure("tolerance", tolerance)
@@ -98,6 +103,7 @@ impl Outcome {
             tolerance: String::new(),
             verdict: Verdict::Undecided(reason.into()),
             figures: Map::new(),
+            charts: Vec::new(),
         }
     }
 
@@ -119,6 +125,13 @@ impl Outcome {
     #[must_use]
     pub fn tolerance(mut self, text: impl Into<String>) -> Self {
         self.tolerance = text.into();
+        self
+    }
+
+    /// The same with one more chart.
+    #[must_use]
+    pub fn chart(mut self, chart: Chart) -> Self {
+        self.charts.push(chart);
         self
     }
 
