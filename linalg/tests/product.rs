@@ -77,6 +77,27 @@ fn a_batch_gives_the_same_bits_on_any_number_of_threads() {
     }
 }
 
+/// Shapes that are cut into blocks, along rows, along columns and both, with a transposed factor.
+#[test]
+fn a_large_product_gives_the_same_bits_on_any_number_of_threads() {
+    for (m, k, n) in [(300, 260, 301), (2100, 70, 130), (66, 1000, 700)] {
+        let (a, b) = (uniform::<f64>(m, k, &mut rng(1)), uniform::<f64>(n, k, &mut rng(2)));
+        let run = || {
+            let mut c = Matrix::zeros(m, n);
+            matmul(c.view_mut(), Accum::Replace, 1.0, a.view(), b.view().transpose()).unwrap();
+            c
+        };
+        let (one, three) = (on_threads(1, run), on_threads(3, run));
+        assert_eq!(bits(one.data()), bits(three.data()), "{m} {k} {n}");
+        for (i, j) in [(0, 0), (m - 1, n - 1), (m / 2, n / 2), (m / 2 + 64, n / 2 + 63), (1, n - 1)] {
+            let (i, j) = (i.min(m - 1), j.min(n - 1));
+            let exact: f64 = (0..k).map(|l| a[(i, l)] * b[(j, l)]).sum();
+            let size: f64 = (0..k).map(|l| (a[(i, l)] * b[(j, l)]).abs()).sum();
+            assert!((one[(i, j)] - exact).abs() <= k as f64 * f64::EPSILON * size, "{m} {k} {n}: {i} {j}");
+        }
+    }
+}
+
 #[test]
 fn wrong_shapes_are_named() {
     let (a, b) = (Matrix::<f64>::zeros(2, 3), Matrix::<f64>::zeros(2, 4));

@@ -54,7 +54,8 @@ impl Mlp {
 
     /// Number of parameter matrices.
     pub fn parameters(&self) -> usize {
-        2 * (self.widths().len() - 1)
+        // Asked in every run of a coupling: counted, not listed.
+        2 * if self.inputs > 0 { self.hidden.len() + 1 } else { 1 }
     }
 
     /// Parameters: a weight and a bias for each layer.
@@ -80,7 +81,7 @@ impl Mlp {
         params: &[Var<'t, T>],
         input: Var<'t, T>,
     ) -> Var<'t, T> {
-        let layers = self.widths().len() - 1;
+        let layers = self.parameters() / 2;
         let mut h = input;
         for k in 0..layers {
             let (weight, bias) = (params[2 * k], params[2 * k + 1]);

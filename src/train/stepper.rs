@@ -59,6 +59,11 @@ impl<T: Real> Stepper<T> {
         self.step.penalty == Penalty::Stochastic
     }
 
+    /// Bytes of workspace that one shard of a step in flight takes.
+    pub fn workspace_bytes(&self) -> usize {
+        self.step.program.workspace_bytes()
+    }
+
     /// One step at the rate `rate` on rows in training units (`batch` of them, row-major), with as many sign
     /// vectors if the penalty is stochastic. Gives the mean negative log-likelihood before the step.
     ///

@@ -535,6 +535,21 @@ fn zero_cotangents_stay_zero_at_infinity() {
     }
 }
 
+/// The same where it is the passed columns, and so the slopes of the hidden layers, that are no number.
+#[test]
+fn zero_cotangents_stay_zero_behind_slopes_that_are_no_number() {
+    for trial in every_path() {
+        let (mut batch, shared) = trial.data::<f64>();
+        let (p, m) = (trial.spec.passed(), trial.spec.moved());
+        batch[0][70 * p..71 * p].fill(f64::NAN);
+        batch[2][70 * m..71 * m].fill(0.0);
+        batch[3][70] = 0.0;
+        let fused = trial.everything(trial.rows, &batch, &shared, true);
+        let of_a = &fused[fused.len() - 2 - shared.len()][70 * p..71 * p];
+        assert!(of_a.iter().all(|&x| x == 0.0), "{trial:?}");
+    }
+}
+
 /// NaN in a row is NaN in its results and in no other row's.
 #[test]
 fn not_a_number_stays_in_its_row() {

@@ -1,0 +1,224 @@
+//! What must hold on any machine: `cargo bench --bench limits` measures it and prints a table; it exits with 1 where
+//! a line does not hold.
+//!
+//! - cost is linear in the number of rows: one thread, a fitted exponent of 1.00 ± 0.05 over 10^4 to 10^6 rows;
+//! - two threads reach 0.9 of the throughput of two independent processes of one thread each;
+//! - pushes of 64 columns and more run at 60 % of the rate of a large product;
+//! - the peak memory of a training step is at most parameters x (4 + lanes) + shards in flight x workspace + 32 MiB.
+//!
+//! The figures of several processes come from this program itself, started with `--child`.
+
+mod cases;
+
+use cases::given::Given;
+use cases::{Case, Kind, Work};
+use eigenflow::train::{Stepper, TrainOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// Time that a throughput is measured for.
+const SPAN: Duration = Duration::from_millis(1500);
+/// Rounds of which the median counts.
+const ROUNDS: usize = 5;
+/// Lanes that sums over rows are collected in.
+const LANES: usize = 8;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|a| a == "--child") {
+        child(&arguments[at + 1], arguments.get(at + 2).map_or("", String::as_str));
+        return ExitCode::SUCCESS;
+    }
+    let mut all = true;
+    let mut line = |what: String, value: f64, bound: &str, holds: bool| {
+        all &= holds;
+        println!("{what:<56} {value:>8.3}  {bound:<12} {}", if holds { "holds" } else { "DOES NOT HOLD" });
+    };
+    for kind in [Kind::LogDensity, Kind::Jacobian] {
+        let slope = exponent(kind);
+        line(
+            format!("exponent in rows, {}, D = 2", kind.prefix()),
+            slope,
+            "1.00 ± 0.05",
+            (slope - 1.0).abs() <= 0.05,
+        );
+    }
+    for name in SHARED {
+        let ratio = against_processes(name);
+        line(format!("two threads / two processes, {name}"), ratio, ">= 0.90", ratio >= 0.9);
+    }
+    for double in [false, true] {
+        let product =
+            rate(Case { kind: Kind::Product, double, count: 1, dim: 1024 }, 2.0 * 1024.0_f64.powi(3));
+        for (count, dim) in [(256, 64), (64, 256), (4, 784)] {
+            let case = Case { kind: Kind::Jacobian, double, count, dim };
+            let share = rate(case, push_flops(count, dim)) / product;
+            line(format!("rate / product rate, {case}"), share, ">= 0.60", share >= 0.6);
+        }
+    }
+    for name in ["train_step/realnvp/f64/512x64", "train_step/realnvp/f64/512x784"] {
+        let share = memory(name);
+        line(format!("peak memory / bound, {name}"), share, "<= 1.00", share <= 1.0);
+    }
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Cases above a millisecond, one of each kind of work.
+const SHARED: [&str; 9] = [
+    "jacobian/realnvp/f32/4096x2",
+    "jacobian/realnvp/f32/1024x8",
+    "jacobian/realnvp/f32/256x64",
+    "jacobian/realnvp/f64/4x784",
+    "local_covariance/eigh/f64/256x64",
+    "train_step/realnvp/f32/512x8",
+    "train_step/realnvp/f64/512x64",
+    "log_density/realnvp/f32/4096x8",
+    "eigh/f64/100x64",
+];
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn prepared(case: Case) -> Box<dyn Work> {
+    case.prepare(&Given::default()).expect("drawn inputs fit")
+}
+
+/// Calls a second over [`SPAN`].
+fn throughput(work: &mut dyn Work) -> f64 {
+    let start = Instant::now();
+    let mut calls = 0;
+    while start.elapsed() < SPAN {
+        work.call();
+        calls += 1;
+    }
+    calls as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Slope of `log time` by `log rows`, one thread.
+fn exponent(kind: Kind) -> f64 {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let points: Vec<(f64, f64)> = pool.install(|| {
+        [10_000, 31_623, 100_000, 316_228, 1_000_000]
+            .into_iter()
+            .map(|count| {
+                let mut work = prepared(Case { kind, double: false, count, dim: 2 });
+                work.call();
+                let rounds = if count > 200_000 { 3 } else { ROUNDS };
+                let seconds = (0..rounds).map(|_| {
+                    let start = Instant::now();
+                    work.call();
+                    start.elapsed().as_secs_f64()
+                });
+                ((count as f64).ln(), median(seconds.collect()).ln())
+            })
+            .collect()
+    });
+    let n = points.len() as f64;
+    let (mx, my) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
+    let sxy: f64 = points.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum();
+    sxy / points.iter().map(|p| (p.0 - mx).powi(2)).sum::<f64>()
+}
+
+/// Gflop/s of a case on two threads.
+fn rate(case: Case, flops: f64) -> f64 {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads");
+    let mut work = prepared(case);
+    pool.install(|| {
+        work.call();
+        median((0..ROUNDS).map(|_| throughput(work.as_mut()) * flops / 1e9).collect())
+    })
+}
+
+/// Operations of a push through the flow of the cases: docs/PERFORMANCE.md, the cheaper order in each coupling.
+fn push_flops(rows: usize, dim: usize) -> f64 {
+    let (p, m, h) = (dim / 2, dim - dim / 2, 64);
+    let value = h * p + h * h + 2 * h * m;
+    let first = p * (h + h * h + h * m) + 2 * h * m;
+    let directly = dim * (h * p + h * h + h * m) + 2 * h * m;
+    let locally = p * (h + h * h + h * m) + 2 * h * m + dim * p * m;
+    2.0 * rows as f64 * (8 * value + first + 7 * directly.min(locally)) as f64
+}
+
+/// Throughput of one process of two threads over that of two processes of one thread at the same time.
+fn against_processes(name: &str) -> f64 {
+    let ratios = (0..ROUNDS).map(|_| {
+        let together: f64 = measure(&[2], name).iter().sum();
+        let apart: f64 = measure(&[1, 1], name).iter().sum();
+        together / apart
+    });
+    median(ratios.collect())
+}
+
+/// Calls a second of children with so many threads each, measured at the same time.
+fn measure(threads: &[usize], name: &str) -> Vec<f64> {
+    let mut children: Vec<_> = threads.iter().map(|&threads| start(threads, name)).collect();
+    for child in &mut children {
+        read(child);
+    }
+    for child in &mut children {
+        child.0.stdin.as_mut().expect("a pipe").write_all(b"go\n").expect("the child listens");
+    }
+    children.iter_mut().map(|child| read(child).parse().expect("a number")).collect()
+}
+
+type Started = (Child, BufReader<std::process::ChildStdout>);
+
+fn start(threads: usize, name: &str) -> Started {
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--child", name])
+        .env("RAYON_NUM_THREADS", threads.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let out = BufReader::new(child.stdout.take().expect("a pipe"));
+    (child, out)
+}
+
+fn read((_, out): &mut Started) -> String {
+    let mut line = String::new();
+    out.read_line(&mut line).expect("the child answers");
+    line.trim().to_owned()
+}
+
+/// Prepares a case, waits for a line, prints calls a second; or, with `memory`, its peak memory over the bound.
+fn child(name: &str, what: &str) {
+    if what == "memory" {
+        let dim: usize =
+            name.rsplit('x').next().and_then(|d| d.parse().ok()).expect("a name ends in its columns");
+        let case = Case { kind: Kind::TrainStep, double: true, count: 512, dim };
+        let mut work = prepared(case);
+        (0..5).for_each(|_| work.call());
+        let flow = Given::default().flow::<f64>(case).expect("the case's own flow");
+        let numbers: usize = flow.parameters().iter().map(|p| p.data.len()).sum();
+        let stepper = Stepper::new(&flow, 512, &TrainOptions::default()).expect("no penalty");
+        let in_flight = rayon::current_num_threads();
+        let bound = numbers * 8 * (4 + LANES) + in_flight * stepper.workspace_bytes() + (32 << 20);
+        return println!("{}", peak_bytes() / bound as f64);
+    }
+    let mut work = prepared(Case::find(name).expect("a case of the list"));
+    work.call();
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new()).expect("a line");
+    println!("{}", throughput(work.as_mut()));
+}
+
+/// Peak resident memory over the bound, from a process of its own.
+fn memory(name: &str) -> f64 {
+    let out = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--child", name, "memory"])
+        .output()
+        .expect("the program starts");
+    String::from_utf8_lossy(&out.stdout).trim().parse().unwrap_or(f64::NAN)
+}
+
+/// Peak resident memory of this process (Linux; NaN elsewhere).
+fn peak_bytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|n| n.parse::<f64>().ok());
+    kib.map_or(f64::NAN, |kib| kib * 1024.0)
+}
