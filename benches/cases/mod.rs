@@ -96,7 +96,7 @@ impl Kind {
 }
 
 /// Work that has its data, and is done as often as is asked.
-pub trait Work {
+pub trait Work: Send {
     /// Does it once.
     fn call(&mut self);
 
