@@ -2,9 +2,10 @@
 
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
-    Affine, Asinh, Banana, BatchNorm, Coupling, Logit, Permutation, Prelu, Sinh, SinhArcsinh, SoftTail,
-    Standardize,
+    Affine, Asinh, Autoregressive, Banana, BatchNorm, Coupling, GeneralCoupling, Logit, Permutation, Prelu,
+    Sinh, SinhArcsinh, SoftTail, Standardize,
 };
+use super::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -72,6 +73,18 @@ macro_rules! registry {
                 match self { $(Self::$layer(l) => l.check(),)* }
             }
 
+            fn rounding<'a>(&'a self, parameters: &'a [&'a [f64]]) -> RoundingAt<'a> {
+                match self { $(Self::$layer(l) => l.rounding(parameters),)* }
+            }
+
+            fn least_entries(&self) -> u128 {
+                match self { $(Self::$layer(l) => l.least_entries(),)* }
+            }
+
+            fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {
+                match self { $(Self::$layer(l) => l.check_parameters(parameters),)* }
+            }
+
             fn smoothness(&self) -> Smoothness {
                 match self { $(Self::$layer(l) => l.smoothness(),)* }
             }
@@ -86,9 +99,11 @@ macro_rules! registry {
 registry! {
     "affine" => Affine,
     "asinh" => Asinh,
+    "autoregressive" => Autoregressive,
     "banana" => Banana,
     "batch-norm" => BatchNorm,
     "coupling" => Coupling,
+    "general-coupling" => GeneralCoupling,
     "logit" => Logit,
     "permutation" => Permutation,
     "prelu" => Prelu,

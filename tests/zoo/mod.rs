@@ -36,6 +36,9 @@ pub fn randomise(flow: &mut Flow<f64>, seed: u64) {
             Role::Bias => 0.4,
             Role::Frozen => 0.0,
         };
+        if p.name.contains("mask") {
+            continue;
+        }
         for x in &mut p.data {
             let u = 2.0 * random.random::<f64>() - 1.0;
             *x = match p.role {
