@@ -11,6 +11,7 @@ mod error;
 mod evaluate;
 pub mod file;
 mod fused;
+pub mod import;
 mod masks;
 mod model;
 pub mod number;

@@ -2,8 +2,8 @@
 
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
-    Affine, Asinh, Autoregressive, Banana, BatchNorm, Coupling, GeneralCoupling, Logit, Permutation, Prelu,
-    Sinh, SinhArcsinh, SoftTail, Standardize,
+    ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Coupling, Exp, GeneralCoupling, Householder,
+    LeakyRelu, Logit, LuLinear, Permutation, Prelu, Sinh, SinhArcsinh, SoftTail, Softplus, Standardize, Tanh,
 };
 use super::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
@@ -97,18 +97,25 @@ macro_rules! registry {
 }
 
 registry! {
+    "act-norm" => ActNorm,
     "affine" => Affine,
     "asinh" => Asinh,
     "autoregressive" => Autoregressive,
     "banana" => Banana,
     "batch-norm" => BatchNorm,
     "coupling" => Coupling,
+    "exp" => Exp,
     "general-coupling" => GeneralCoupling,
+    "householder" => Householder,
+    "leaky-relu" => LeakyRelu,
     "logit" => Logit,
+    "lu-linear" => LuLinear,
     "permutation" => Permutation,
     "prelu" => Prelu,
     "sinh" => Sinh,
     "sinh-arcsinh" => SinhArcsinh,
     "soft-tail" => SoftTail,
+    "softplus" => Softplus,
     "standardize" => Standardize,
+    "tanh" => Tanh,
 }

@@ -97,6 +97,19 @@ fn options() -> Vec<Preset> {
             }
         }
     }
+    for flow in [Name::Nice, Name::Glow, Name::Maf, Name::Iaf, Name::Nsf, Name::NsfAr] {
+        for (mask, activation) in [(Mask::Halves, Nonlinearity::Tanh), (Mask::Random, Nonlinearity::Silu)] {
+            all.push(Preset {
+                layers: Some(2),
+                hidden: Some(vec![6, 5]),
+                activation: Some(activation),
+                bins: Some(4),
+                mask: Some(mask),
+                output_affine: mask == Mask::Random,
+                ..named(flow)
+            });
+        }
+    }
     all
 }
 
