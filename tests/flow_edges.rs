@@ -235,6 +235,11 @@ fn presets_refuse_what_is_not_theirs() {
     let wrong = [
         Preset { activation: Some(Nonlinearity::Tanh), ..named(Name::Paper) },
         Preset { activation: Some(Nonlinearity::Sinh), ..named(Name::Realnvp) },
+        Preset { bins: Some(1), ..named(Name::Nsf) },
+        Preset { bins: Some(1000), ..named(Name::NsfAr) },
+        Preset { scale_bound: Some(-1.0), ..named(Name::Iaf) },
+        Preset { hidden: Some(vec![0]), ..named(Name::Maf) },
+        Preset { activation: Some(Nonlinearity::Prelu), ..named(Name::Glow) },
         Preset { layers: Some(0), ..named(Name::Realnvp) },
         Preset { layers: Some(1001), ..named(Name::PaperTril) },
         Preset { hidden: Some(vec![3, 0]), ..named(Name::Realnvp) },

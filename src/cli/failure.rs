@@ -47,6 +47,12 @@ impl From<flow::FileError> for Failure {
     }
 }
 
+impl From<flow::import::Error> for Failure {
+    fn from(error: flow::import::Error) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
 impl From<flow::Error> for Failure {
     fn from(error: flow::Error) -> Self {
         Self::Input(error.to_string())

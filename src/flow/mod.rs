@@ -11,9 +11,14 @@ mod error;
 mod evaluate;
 pub mod file;
 mod fused;
+pub mod import;
+mod masks;
 mod model;
+pub mod number;
 pub mod presets;
 mod registry;
+pub mod rounding;
+pub mod transformer;
 
 pub use bijection::{Bijection, Growth, Role, Smoothness};
 pub use error::Error;

@@ -3,7 +3,6 @@
 mod bound;
 mod passage;
 mod round_trip;
-mod rounding;
 mod virial;
 
 pub use bound::{Density, S1};
