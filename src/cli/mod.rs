@@ -12,6 +12,7 @@ mod log_prob;
 mod normalize;
 mod output;
 mod progress;
+mod report;
 mod sample;
 mod score;
 mod session;
@@ -70,6 +71,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// A built-in data set as a file, or a list of them
     Data(data::Arguments),
+    /// Rebuild the HTML report of a verification from its report.json
+    Report(report::Arguments),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -103,6 +106,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Components(a) => components::run(s, a),
         Command::Inspect(a) => inspect::run(s, a),
         Command::Data(a) => data::run(s, a),
+        Command::Report(a) => report::run(s, a),
         Command::Other(words) => {
             let name = words.first().map(|w| w.to_string_lossy()).unwrap_or_default();
             let command = Cli::command();

@@ -10,10 +10,12 @@ use crate::data::{Source, Table};
 use crate::flow::presets::Name;
 use crate::flow::{AnyModel, Flow, Model};
 use crate::random::generator;
-use crate::report::{Report, Section, html, json, table};
-use crate::theory::{Context, registry};
+use crate::report::pictures::pictures;
+use crate::report::{Check, Report, Section, html, json, table};
+use crate::theory::{Context, Outcome, registry};
 use crate::train::polish::{output_affine, polish};
-use crate::train::{self, TrainOptions, build, fit};
+use crate::train::{self, TrainOptions, TrainingRecord, build, fit};
+use eigenflow_linalg::Matrix;
 use rand::RngExt;
 use serde_json::Value;
 use std::ops::ControlFlow;
@@ -58,6 +60,8 @@ const EXACT_COLUMNS: usize = 12;
 const POLISH_WORK: usize = 4_000_000;
 /// Fresh draws for the gap to a known density.
 const FRESH: usize = 200_000;
+/// Draws that are shown of a model without data.
+const OWN: usize = 1000;
 /// Integers with at most this many values are counts or grey levels, not measurements.
 const LEVELS: usize = 257;
 
@@ -116,16 +120,24 @@ fn short(data: &str) -> &str {
 /// Checks of the claims on one model and its data.
 fn check(name: &str, ids: &[String], cx: &Context<'_>, notes: Vec<String>, s: &Session) -> Section {
     s.note(&format!("{name}: checking claims"));
-    let statements: Vec<(&'static str, &'static str)> =
-        registry::claims().iter().map(|c| (c.id(), c.statement())).collect();
-    let checks = registry::verify(cx, ids)
-        .into_iter()
-        .map(|o| {
-            let statement = statements.iter().find(|(id, _)| *id == o.id).map_or("", |(_, s)| s);
-            (statement.to_owned(), o)
-        })
-        .collect();
+    let claims = registry::claims();
+    let check = |o: Outcome| claims.iter().find(|c| c.id() == o.id).map(|c| Check::of(c.as_ref(), o));
+    let checks = registry::verify(cx, ids).into_iter().filter_map(check).collect();
     Section { notes, ..Section::new(name, checks) }
+}
+
+/// Adds the pictures of the model on these rows; where they cannot be made, a note says why.
+fn show(
+    section: &mut Section,
+    cx: &Context<'_>,
+    data: &Matrix<f64>,
+    names: &[String],
+    record: Option<&TrainingRecord>,
+) {
+    match pictures(cx.flow, data, cx.held_out, names, record) {
+        Ok(charts) => section.charts = charts,
+        Err(error) => section.notes.push(format!("no pictures: {error}")),
+    }
 }
 
 /// A model from a file: its own samples, or the rows given.
@@ -151,7 +163,13 @@ fn given(
     };
     let on = rows.as_ref().map_or_else(|| "its own samples".to_owned(), |r| r.table.source.clone());
     let notes = vec![format!("model {} on {on}; α = {}", path.display(), cx.alpha)];
-    let section = check(&path.display().to_string(), ids, &cx, notes, s);
+    let mut section = check(&path.display().to_string(), ids, &cx, notes, s);
+    let drawn = match x {
+        Some(x) => x.clone(),
+        None => model.flow.sample(OWN, 1.0, s.seed())?,
+    };
+    let record = model.record.clone().and_then(|r| serde_json::from_value(r).ok());
+    show(&mut section, &cx, &drawn, &model.columns, record.as_ref());
     if !s.global.json {
         print(&format!("{}\n", table::text(&section)))?;
     }
@@ -217,8 +235,9 @@ fn trained(
         options.epochs = epochs(training.rows(), &options, a.quick);
     }
     let mut flow = prepared.flow;
+    let mut record = None;
     if preset.flow != Name::Affine {
-        train(s, &mut flow, &training, held.as_ref(), &options, &mut notes).map_err(named)?;
+        record = Some(train(s, &mut flow, &training, held.as_ref(), &options, &mut notes).map_err(named)?);
     }
     polished(s, &mut flow, &training, &options, &mut notes);
     if let Some(note) = gap_to_truth(&source, &training, &flow, s.seed(), a.quick) {
@@ -233,7 +252,8 @@ fn trained(
         seed: s.seed(),
         quick: a.quick,
     };
-    let section = check(&training.source, ids, &cx, notes, s);
+    let mut section = check(&training.source, ids, &cx, notes, s);
+    show(&mut section, &cx, &training.values, &training.names, record.as_ref());
     let record = serde_json::json!({ "options": options, "data": training.source, "flow": preset });
     Ok((section, Model { flow: flow.clone(), columns: training.names, record: Some(record) }))
 }
@@ -288,7 +308,7 @@ fn train(
     held: Option<&Table>,
     options: &TrainOptions,
     notes: &mut Vec<String>,
-) -> Result<(), train::Error> {
+) -> Result<TrainingRecord, train::Error> {
     s.note(&format!(
         "{}: training {} parameters on {} rows",
         training.source,
@@ -313,7 +333,7 @@ fn train(
             null(best.condition)
         ));
     }
-    Ok(())
+    Ok(record)
 }
 
 /// Brings the output affine layer to its optimum on the training rows, where that is affordable.

@@ -148,6 +148,16 @@ impl Claim for S6 {
         "x = g(f(x)) to rounding times sensitivities, and three routes to log|det J| agree"
     }
 
+    fn formula(&self) -> &'static str {
+        r"\lVert x - g(f(x)) \rVert \le \mathrm{eps}\, \Big\lVert \sum_l \Big| \frac{\partial x}{\partial h_l} \Big| w_l \Big\rVert"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The figures name the rows and the precision. If only rows far out fail, a layer saturates there \
+         without being recognised; if rows of the data fail, a layer's generate is not the inverse of \
+         its normalize, or its log-determinant is not that of its Jacobian."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         let single = cx.flow.cast::<f32>();
         let mut measured = Vec::new();
