@@ -17,6 +17,7 @@ mod sample;
 mod score;
 mod session;
 mod settings;
+mod stability;
 mod train;
 mod verify;
 mod version;

@@ -5,6 +5,7 @@ use super::output::{print, print_json};
 use super::progress::Progress;
 use super::session::Session;
 use super::settings::{Settings, Valid, WithFile};
+use super::stability::study as study_of;
 use crate::data::builtin::s_curve_log_densities;
 use crate::data::{Source, Table};
 use crate::flow::presets::Name;
@@ -38,6 +39,10 @@ pub(crate) struct Arguments {
     /// Fewer training steps, points and draws, at the same false-alarm rate
     #[arg(long)]
     pub quick: bool,
+    /// Study what the Tikhonov weight does to likelihood and condition, for linear flows and for this one, which is
+    /// trained for several weights [default: where the data have null directions, unless --quick]
+    #[arg(long)]
+    pub stability: bool,
     /// Folder for report.html, report.json and model.safetensors (further embedded sets: model-NAME.safetensors)
     /// [default: none is written]
     #[arg(long, value_name = "DIR")]
@@ -81,7 +86,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     } else {
         let data: Vec<&str> = a.data.as_deref().map_or_else(|| EMBEDDED.to_vec(), |d| vec![d]);
         for (k, data) in data.into_iter().enumerate() {
-            let (section, model) = trained(s, a, &ids, &settings, data)?;
+            let (section, model, study) = trained(s, a, &ids, &settings, data)?;
             if let Some(folder) = &a.out {
                 let name = if k == 0 {
                     "model.safetensors".to_owned()
@@ -90,10 +95,12 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
                 };
                 model.save(&folder.join(name))?;
             }
-            if !s.global.json {
-                print(&format!("{}\n", table::text(&section)))?;
+            for section in std::iter::once(section).chain(study) {
+                if !s.global.json {
+                    print(&format!("{}\n", table::text(&section)))?;
+                }
+                sections.push(section);
             }
-            sections.push(section);
         }
     }
     finish(s, a, &Report::new(s.seed(), sections))
@@ -176,14 +183,14 @@ fn given(
     Ok(section)
 }
 
-/// A model trained on the data, and the checks on it.
+/// A model trained on the data, the checks on it, and the stability study where it is wanted.
 fn trained(
     s: &Session,
     a: &Arguments,
     ids: &[String],
     settings: &Settings,
     data: &str,
-) -> Result<(Section, Model<f64>), Failure> {
+) -> Result<(Section, Model<f64>, Option<Section>), Failure> {
     let source: Source = data.parse().map_err(Failure::from)?;
     let mut notes = Vec::new();
     let table = dequantise(s, source.load(&s.selection())?, &mut notes);
@@ -234,7 +241,7 @@ fn trained(
     if settings.epochs.is_none() {
         options.epochs = epochs(training.rows(), &options, a.quick);
     }
-    let mut flow = prepared.flow;
+    let mut flow = prepared.flow.clone();
     let mut record = None;
     if preset.flow != Name::Affine {
         record = Some(train(s, &mut flow, &training, held.as_ref(), &options, &mut notes).map_err(named)?);
@@ -254,8 +261,11 @@ fn trained(
     };
     let mut section = check(&training.source, ids, &cx, notes, s);
     show(&mut section, &cx, &training.values, &training.names, record.as_ref());
+    let wanted = a.stability || (prepared.null_directions > 0 && !a.quick);
+    let study = held.as_ref().filter(|_| wanted);
+    let study = study.map(|held| study_of(s, settings, &training, held, &options, a.quick)).transpose()?;
     let record = serde_json::json!({ "options": options, "data": training.source, "flow": preset });
-    Ok((section, Model { flow: flow.clone(), columns: training.names, record: Some(record) }))
+    Ok((section, Model { flow: flow.clone(), columns: training.names, record: Some(record) }, study))
 }
 
 /// Epochs that make about the number of steps that verification takes.

@@ -4,6 +4,7 @@ pub mod chart;
 pub mod html;
 pub mod json;
 pub mod pictures;
+pub mod stability;
 pub mod table;
 pub mod text;
 

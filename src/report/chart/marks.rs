@@ -9,7 +9,7 @@ use std::fmt::Write;
 const COLOURS: usize = 6;
 /// Half the size of a marker; of a dot among many.
 const MARKER: f64 = 3.4;
-const DOT: f64 = 1.3;
+const DOT: f64 = 1.4;
 /// From this many points on, points are dots.
 const MANY: usize = 80;
 /// Markers along a line that tell it from others.
@@ -91,16 +91,24 @@ fn dots(points: &[Option<(f64, f64)>], series: Series) -> String {
         return markers(points, series);
     }
     let mut d = String::new();
-    for (x, y) in points.iter().flatten() {
-        let _ = write!(d, "M{} {}h0", short(*x), short(*y));
+    // Dots, or small crosses of every other series.
+    let cross = series.index % 2 == 1;
+    for &(x, y) in points.iter().flatten() {
+        let (at, up) = (short(x), short(y));
+        let _ = if cross {
+            let (l, r, t, b) = (short(x - 2.0), short(x + 2.0), short(y - 2.0), short(y + 2.0));
+            write!(d, "M{l} {up}H{r}M{at} {t}V{b}")
+        } else {
+            write!(d, "M{at} {up}h0")
+        };
     }
     if d.is_empty() {
         return d;
     }
-    let width = 2.0 * DOT;
+    let width = if cross { 1.1 } else { 2.0 * DOT };
     format!(
         "<path d=\"{d}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"{width}\" stroke-linecap=\"round\" \
-         stroke-opacity=\".55\"/>"
+         stroke-opacity=\".7\"/>"
     )
 }
 

@@ -14,7 +14,7 @@ use scale::{Scale, Tick};
 use std::fmt::Write;
 
 /// Width of the canvas, in its own units: those of a phone's page, so that text of size 12 can be read there.
-const WIDTH: f64 = 440.0;
+const WIDTH: f64 = 410.0;
 /// Height of the plot where units are not equal.
 const HEIGHT: f64 = 250.0;
 /// Least and largest height where they are.
@@ -82,7 +82,7 @@ pub fn svg(chart: &Chart, id: &str) -> String {
         None => body += &lines(&["nothing to draw".to_owned()], middle, centre, ""),
         Some(frame) => body += &all_marks(chart, &names, frame),
     }
-    let below = bottom + 34.0 + x_label.len() as f64 * LINE;
+    let below = bottom + 40.0 + x_label.len() as f64 * LINE;
     let (legend, end) = legend(chart, &names, below);
     body += &legend;
     let title = escape(&chart.title);
@@ -212,7 +212,7 @@ fn legend(chart: &Chart, names: &[&str], y: f64) -> (String, f64) {
             x += width;
         }
     }
-    (out, y + if x > 8.0 { LINE } else { 0.0 })
+    (out, y + if x > 8.0 { 8.0 } else { 0.0 })
 }
 
 /// A coordinate to a tenth of a unit.

@@ -16,6 +16,8 @@ const DECADES: f64 = 1.6;
 #[derive(Clone, Debug)]
 pub(super) struct Scale {
     log: bool,
+    /// All values are whole numbers: so are the ticks.
+    whole: bool,
     low: f64,
     high: f64,
     from: f64,
@@ -28,8 +30,10 @@ pub(super) type Tick = (f64, String);
 impl Scale {
     /// A scale that holds the drawable ones among `values`; `None` if there is none.
     pub(super) fn over(values: impl Iterator<Item = f64>, log: bool) -> Option<Self> {
-        let inner = values.filter_map(|v| coordinate(v, log));
-        let (low, high) = inner.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        let inner: Vec<f64> = values.filter_map(|v| coordinate(v, log)).collect();
+        let least = inner.iter().copied().fold(f64::INFINITY, f64::min);
+        let (low, high) = (least, inner.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+        let whole = !log && inner.iter().all(|v| v.fract() == 0.0);
         if low > high {
             return None;
         }
@@ -40,7 +44,7 @@ impl Scale {
             half = if size == 0.0 && !log { 1.0 } else { half };
         }
         half *= 1.0 + 2.0 * PADDING;
-        Some(Self { log, low: middle - half, high: middle + half, from: 0.0, to: 1.0 })
+        Some(Self { log, whole, low: middle - half, high: middle + half, from: 0.0, to: 1.0 })
     }
 
     /// Lays the scale between two places of the canvas.
@@ -84,13 +88,11 @@ impl Scale {
         if self.log && self.range() >= DECADES {
             return self.decades(count);
         }
-        if self.log && self.range() < 12.0 && self.range() > 0.05 {
-            let few = self.multiples(count);
-            if few.len() > 1 {
-                return few;
-            }
+        if !self.log {
+            return self.linear(count);
         }
-        if self.log { self.powers() } else { self.linear(count) }
+        let few = self.multiples(count);
+        if few.len() > 2 { few } else { self.within_a_decade(count) }
     }
 
     /// Powers of ten, every so many.
@@ -123,14 +125,17 @@ impl Scale {
         if out.len() > count + 2 { out.into_iter().step_by(2).collect() } else { out }
     }
 
-    /// The ends of a log axis that is too narrow or too wide for anything else.
-    fn powers(&self) -> Vec<Tick> {
-        let step = nice(self.range() / 2.0);
-        steps(self.low, self.high, step).map(|v| (self.at(v), format!("10^{v:.3}"))).collect()
+    /// Round numbers on a log axis that is narrower than a decade.
+    fn within_a_decade(&self, count: usize) -> Vec<Tick> {
+        let (low, high) = (10_f64.powf(self.low), 10_f64.powf(self.high));
+        let values = Self { log: false, whole: false, low, high, from: 0.0, to: high - low };
+        let back = |(at, label): Tick| (self.at((low + at).log10()), label);
+        values.linear(count).into_iter().map(back).collect()
     }
 
     fn linear(&self, count: usize) -> Vec<Tick> {
         let step = nice(self.range() / count.max(1) as f64);
+        let step = if self.whole { step.max(1.0) } else { step };
         let size = self.low.abs().max(self.high.abs());
         let places = (-step.log10().floor()).max(0.0) as usize;
         // A step of 2.5 needs one more.
@@ -204,8 +209,10 @@ mod tests {
 
     #[test]
     fn ticks_are_round_numbers() {
-        assert_eq!(labels(0.0, 10.0, false), ["0.0", "2.5", "5.0", "7.5", "10.0"]);
-        assert_eq!(labels(-1.0, 1.0, false), ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
+        assert_eq!(labels(0.0, 9.9, false), ["0.0", "2.5", "5.0", "7.5", "10.0"]);
+        assert_eq!(labels(1.0, 3.0, false), ["1", "2", "3"]);
+        assert_eq!(labels(23.0, 46.0, true), ["20", "25", "30", "35", "40", "45"]);
+        assert_eq!(labels(-1.1, 1.1, false), ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
         assert_eq!(labels(0.0, 3e6, false), ["0", "1·10⁶", "2·10⁶", "3·10⁶"]);
         assert_eq!(labels(1e-8, 1.0, true), ["10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "10⁰"]);
         assert_eq!(labels(0.01, 100.0, true), ["0.01", "0.1", "1", "10", "100"]);

@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn ellipses_have_the_axes_of_the_local_covariance() {
         let names = ["a".to_owned(), "b".to_owned()];
-        let chart = ellipses(&linear(), &grid(), &grid(), &names).unwrap().unwrap();
+        let chart = ellipses(&linear(), &grid(), &grid(), &names).unwrap().remove(0);
         let outlines: Vec<_> = chart.marks.iter().filter(|m| m.shape == Shape::Outline).collect();
         assert_eq!(outlines.len(), 30);
         for outline in outlines {
@@ -74,7 +74,7 @@ mod tests {
             assert!((ratio - 2.0).abs() < 0.02, "{ratio}");
         }
         let three = Matrix::zeros(4, 4);
-        assert!(ellipses(&linear(), &three, &three, &names).unwrap().is_none());
+        assert!(ellipses(&linear(), &three, &three, &names).unwrap().is_empty());
     }
 
     #[test]

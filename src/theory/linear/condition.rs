@@ -70,8 +70,9 @@ impl Claim for L5 {
             let bound = path.along(&grid, Path::condition_bound);
             Chart::new("Condition along the penalty", Axis::log("Tikhonov weight α"), Axis::log("κ(J)²"))
                 .described(format!(
-                    "Squared condition number of linear optima against α: on the curve (λ_max + 2α)/(λ_min + 2α), under the bound 1 + \
-                     λ_max/2α, whatever the {} null directions of the data.",
+                    "Squared condition number of linear optima against α: trained optima lie on the curve \
+                     (λ_max + 2α)/(λ_min + 2α), under the bound 1 + λ_max/2α, which is met where the data have null \
+                     directions (here {}).",
                     spectrum.null
                 ))
                 .mark("trained", Shape::Points, alpha, kappa.iter().map(|k| k * k).collect())

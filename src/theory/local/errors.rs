@@ -81,7 +81,7 @@ impl Errors {
             Axis::log("error of S(ε), relative"),
         )
         .described(format!(
-            "Errors of S(ε) at one point against the radius. {}; {}; {}. Predicted: 2, 4 and 4. Below the dotted line is rounding.",
+            "Errors of S(ε) at one point against the radius. {}; {}; {}. Predicted: 2, 4 and 4. Below the line of rounding and cubature nothing is resolved.",
             said("‖S − JgJgᵀ‖", &orders.leading),
             said("after ε²K", &orders.remainder),
             said("Richardson", &orders.richardson)

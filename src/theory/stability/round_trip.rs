@@ -129,7 +129,7 @@ impl S6 {
         } else {
             Outcome::decide("S6", worst.0, 1.0)
                 .predicted("x = g(f(x)); three routes to log|det J| agree")
-                .measured(format!("{:.2} of the bound at worst ({})", worst.0, worst.1))
+                .measured(format!("{:.1e} of the bound at worst ({})", worst.0, worst.1))
                 .tolerance("eps Σ_l |∂x/∂h_l| w_l, w_l the layers' operations")
         };
         for (name, value) in figures {
