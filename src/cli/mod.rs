@@ -13,10 +13,12 @@ mod log_prob;
 mod normalize;
 mod output;
 mod progress;
+mod report;
 mod sample;
 mod score;
 mod session;
 mod settings;
+mod stability;
 mod train;
 mod verify;
 mod version;
@@ -75,6 +77,8 @@ enum Command {
     Export(import::ExportArguments),
     /// A built-in data set as a file, or a list of them
     Data(data::Arguments),
+    /// Rebuild the HTML report of a verification from its report.json
+    Report(report::Arguments),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -110,6 +114,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Import(a) => import::import(s, a),
         Command::Export(a) => import::export(s, a),
         Command::Data(a) => data::run(s, a),
+        Command::Report(a) => report::run(s, a),
         Command::Other(words) => {
             let name = words.first().map(|w| w.to_string_lossy()).unwrap_or_default();
             let command = Cli::command();

@@ -5,6 +5,7 @@ mod condition;
 mod illposed;
 mod likelihood;
 mod optimum;
+mod path;
 mod tikhonov;
 mod whitening;
 
@@ -13,6 +14,7 @@ pub use condition::L5;
 pub use illposed::{L6, Scaling, noise_law, scaled};
 pub use likelihood::L2;
 pub use optimum::{Optimum, Spectrum, fit, fit_rows};
+pub use path::Path;
 pub use tikhonov::L4;
 pub use whitening::L1;
 

@@ -200,6 +200,15 @@ impl Claim for AnalyticFlows {
         "on affine, sinh-arcsinh and banana flows everything computed agrees with its closed form"
     }
 
+    fn formula(&self) -> &'static str {
+        r"g,\ J_g,\ \log|\det J|,\ K \text{ and } S(\varepsilon) \text{ agree with their closed forms}"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The claim does not use your model or data: a failure is a bug in this program, on this machine. \
+         The measured text names the flow; run the laws of the tape for its layer."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("G6", error.to_string()))
     }

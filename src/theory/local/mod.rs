@@ -3,6 +3,7 @@
 
 mod analytic;
 mod eigenvalues;
+mod errors;
 mod kinks;
 mod map;
 mod noise;
@@ -17,6 +18,7 @@ mod unwhitened;
 
 pub use analytic::{AnalyticFlows, Case, Closed};
 pub use eigenvalues::{Eigenpairs, LocalSpectrum};
+pub use errors::Errors;
 pub use kinks::{Limit, limit};
 pub use map::{Evaluator, Map};
 pub use noise::rounding;

@@ -165,6 +165,15 @@ impl Claim for Unwhitened {
         "components S⁻¹Uᵀf = VᵀJ⁻¹f do not depend on a constant rotation of the latents"
     }
 
+    fn formula(&self) -> &'static str {
+        r"\hat y = S^{-1} U^\top f = V^\top J^{-1} f, \qquad f \mapsto R f \ \Rightarrow\ \hat y \mapsto \hat y"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The first figure alone: the SVD or the solve of J. The second alone: signs or order depend on \
+         the latent side; they must come from V only."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("C1", error.to_string()))
     }

@@ -1,11 +1,18 @@
-//! Claims about any flow: the bound of the penalised likelihood, the virial identity, round trips.
+//! Claims about any flow: the bound of the penalised likelihood, the virial identity, round trips; and what the penalty
+//! does along a path of weights.
 
 mod bound;
+mod deep;
 mod passage;
+mod path;
 mod round_trip;
+mod shrinkage;
 mod virial;
 
 pub use bound::{Density, S1};
+pub use deep::{DeepRun, deep_run};
 pub use passage::{Passage, log_density_error, passages, points};
+pub use path::{Chosen, LinearPath};
 pub use round_trip::{RoundTrip, S6};
+pub use shrinkage::{LedoitWolf, denoised, deshrunk_covariance, ledoit_wolf};
 pub use virial::{Moments, S2a, S2b};

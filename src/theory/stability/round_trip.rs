@@ -129,7 +129,7 @@ impl S6 {
         } else {
             Outcome::decide("S6", worst.0, 1.0)
                 .predicted("x = g(f(x)); three routes to log|det J| agree")
-                .measured(format!("{:.2} of the bound at worst ({})", worst.0, worst.1))
+                .measured(format!("{:.1e} of the bound at worst ({})", worst.0, worst.1))
                 .tolerance("eps Σ_l |∂x/∂h_l| w_l, w_l the layers' operations")
         };
         for (name, value) in figures {
@@ -146,6 +146,16 @@ impl Claim for S6 {
 
     fn statement(&self) -> &'static str {
         "x = g(f(x)) to rounding times sensitivities, and three routes to log|det J| agree"
+    }
+
+    fn formula(&self) -> &'static str {
+        r"\lVert x - g(f(x)) \rVert \le \mathrm{eps}\, \Big\lVert \sum_l \Big| \frac{\partial x}{\partial h_l} \Big| w_l \Big\rVert"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The figures name the rows and the precision. If only rows far out fail, a layer saturates there \
+         without being recognised; if rows of the data fail, a layer's generate is not the inverse of \
+         its normalize, or its log-determinant is not that of its Jacobian."
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {

@@ -209,6 +209,15 @@ impl Claim for S2a {
         "the gradient of an affine output layer is G_W Wᵀ + G_b bᵀ = E[ffᵀ] + 2αE[JJᵀ] - I"
     }
 
+    fn formula(&self) -> &'static str {
+        r"G_W W^\top + G_b b^\top = \mathbb{E}[f f^\top] + 2\alpha\, \mathbb{E}[J J^\top] - I"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The identity holds at any parameters: the tape's gradient of the output layer is wrong (try α = \
+         0 to tell the likelihood from the penalty), or the Jacobians are."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         check("S2a", cx, true, Self::judge)
     }
@@ -221,6 +230,16 @@ impl Claim for S2b {
 
     fn statement(&self) -> &'static str {
         "at a stationary point E[ffᵀ] + 2αE[JJᵀ] = I and E f = 0 (virial identity)"
+    }
+
+    fn formula(&self) -> &'static str {
+        r"\mathbb{E}[f f^\top] + 2\alpha\, \mathbb{E}[J J^\top] = I, \qquad \mathbb{E} f = 0"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The output layer counts as stationary and the identity is still broken: if S2a fails too, a \
+         gradient is wrong. If not, the rows or the α given here are not those of the training; train \
+         longer or polish the output layer where it is merely undecided."
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
