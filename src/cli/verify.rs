@@ -11,7 +11,8 @@ use crate::flow::presets::Name;
 use crate::flow::{AnyModel, Flow, Model};
 use crate::random::generator;
 use crate::report::{Report, Section, html, json, table};
-use crate::theory::{Context, registry};
+use crate::theory::power::power;
+use crate::theory::{Context, alarm, registry};
 use crate::train::polish::{output_affine, polish};
 use crate::train::{self, TrainOptions, build, fit};
 use rand::RngExt;
@@ -36,6 +37,10 @@ pub(crate) struct Arguments {
     /// Fewer training steps, points and draws, at the same false-alarm rate
     #[arg(long)]
     pub quick: bool,
+    /// Find for each claim about Jacobians the smallest relative error of J that it notices (a decade), by putting errors in;
+    /// about five times the work
+    #[arg(long)]
+    pub power: bool,
     /// Folder for report.html, report.json and model.safetensors (further embedded sets: model-NAME.safetensors)
     /// [default: none is written]
     #[arg(long, value_name = "DIR")]
@@ -114,11 +119,38 @@ fn short(data: &str) -> &str {
 }
 
 /// Checks of the claims on one model and its data.
-fn check(name: &str, ids: &[String], cx: &Context<'_>, notes: Vec<String>, s: &Session) -> Section {
+fn check(
+    name: &str,
+    ids: &[String],
+    cx: &Context<'_>,
+    mut notes: Vec<String>,
+    s: &Session,
+    with_power: bool,
+) -> Section {
     s.note(&format!("{name}: checking claims"));
+    notes.push(format!(
+        "false alarms: a healthy model fails anything in the whole run with a chance of at most 1 in {:.0}, over all claims, \
+         points and data sets",
+        1.0 / alarm::RUN
+    ));
     let statements: Vec<(&'static str, &'static str)> =
         registry::claims().iter().map(|c| (c.id(), c.statement())).collect();
-    let checks = registry::verify(cx, ids)
+    let mut outcomes = registry::verify(cx, ids);
+    if with_power {
+        s.note(&format!("{name}: putting errors into Jacobians"));
+        for o in &mut outcomes {
+            let claim = registry::claims().into_iter().find(|c| c.id() == o.id);
+            if let Some(found) = claim.and_then(|c| power(c.as_ref(), cx)) {
+                *o = o.clone().figure("power", found);
+                if found.is_finite() {
+                    o.tolerance += &format!("; notices errors of {found:.0e} in J");
+                } else {
+                    o.tolerance += "; does not notice errors in J here";
+                }
+            }
+        }
+    }
+    let checks = outcomes
         .into_iter()
         .map(|o| {
             let statement = statements.iter().find(|(id, _)| *id == o.id).map_or("", |(_, s)| s);
@@ -151,7 +183,7 @@ fn given(
     };
     let on = rows.as_ref().map_or_else(|| "its own samples".to_owned(), |r| r.table.source.clone());
     let notes = vec![format!("model {} on {on}; α = {}", path.display(), cx.alpha)];
-    let section = check(&path.display().to_string(), ids, &cx, notes, s);
+    let section = check(&path.display().to_string(), ids, &cx, notes, s, a.power);
     if !s.global.json {
         print(&format!("{}\n", table::text(&section)))?;
     }
@@ -233,7 +265,7 @@ fn trained(
         seed: s.seed(),
         quick: a.quick,
     };
-    let section = check(&training.source, ids, &cx, notes, s);
+    let section = check(&training.source, ids, &cx, notes, s, a.power);
     let record = serde_json::json!({ "options": options, "data": training.source, "flow": preset });
     Ok((section, Model { flow: flow.clone(), columns: training.names, record: Some(record) }))
 }
