@@ -13,7 +13,8 @@ use crate::flow::{AnyModel, Flow, Model};
 use crate::random::generator;
 use crate::report::pictures::pictures;
 use crate::report::{Check, Report, Section, html, json, table};
-use crate::theory::{Context, Outcome, registry};
+use crate::theory::power::power;
+use crate::theory::{Context, Outcome, alarm, registry};
 use crate::train::polish::{output_affine, polish};
 use crate::train::{self, TrainOptions, TrainingRecord, build, fit};
 use eigenflow_linalg::Matrix;
@@ -43,6 +44,10 @@ pub(crate) struct Arguments {
     /// trained for several weights [default: where the data have null directions, unless --quick]
     #[arg(long)]
     pub stability: bool,
+    /// Find for each claim about Jacobians the smallest relative error of J that it notices (a decade), by putting errors in;
+    /// about five times the work
+    #[arg(long)]
+    pub power: bool,
     /// Folder for report.html, report.json and model.safetensors (further embedded sets: model-NAME.safetensors)
     /// [default: none is written]
     #[arg(long, value_name = "DIR")]
@@ -125,11 +130,38 @@ fn short(data: &str) -> &str {
 }
 
 /// Checks of the claims on one model and its data.
-fn check(name: &str, ids: &[String], cx: &Context<'_>, notes: Vec<String>, s: &Session) -> Section {
+fn check(
+    name: &str,
+    ids: &[String],
+    cx: &Context<'_>,
+    mut notes: Vec<String>,
+    s: &Session,
+    with_power: bool,
+) -> Section {
     s.note(&format!("{name}: checking claims"));
+    notes.push(format!(
+        "false alarms: a healthy model fails anything in the whole run with a chance of at most 1 in {:.0}, over all claims, \
+         points and data sets",
+        1.0 / alarm::RUN
+    ));
     let claims = registry::claims();
-    let check = |o: Outcome| claims.iter().find(|c| c.id() == o.id).map(|c| Check::of(c.as_ref(), o));
-    let checks = registry::verify(cx, ids).into_iter().filter_map(check).collect();
+    let claim = |id: &str| claims.iter().find(|c| c.id() == id);
+    let mut outcomes = registry::verify(cx, ids);
+    if with_power {
+        s.note(&format!("{name}: putting errors into Jacobians"));
+        for o in &mut outcomes {
+            if let Some(found) = claim(&o.id).and_then(|c| power(c.as_ref(), cx)) {
+                *o = o.clone().figure("power", found);
+                if found.is_finite() {
+                    o.tolerance += &format!("; notices errors of {found:.0e} in J");
+                } else {
+                    o.tolerance += "; does not notice errors in J here";
+                }
+            }
+        }
+    }
+    let check = |o: Outcome| claim(&o.id).map(|c| Check::of(c.as_ref(), o));
+    let checks = outcomes.into_iter().filter_map(check).collect();
     Section { notes, ..Section::new(name, checks) }
 }
 
@@ -170,7 +202,7 @@ fn given(
     };
     let on = rows.as_ref().map_or_else(|| "its own samples".to_owned(), |r| r.table.source.clone());
     let notes = vec![format!("model {} on {on}; α = {}", path.display(), cx.alpha)];
-    let mut section = check(&path.display().to_string(), ids, &cx, notes, s);
+    let mut section = check(&path.display().to_string(), ids, &cx, notes, s, a.power);
     let drawn = match x {
         Some(x) => x.clone(),
         None => model.flow.sample(OWN, 1.0, s.seed())?,
@@ -259,7 +291,7 @@ fn trained(
         seed: s.seed(),
         quick: a.quick,
     };
-    let mut section = check(&training.source, ids, &cx, notes, s);
+    let mut section = check(&training.source, ids, &cx, notes, s, a.power);
     show(&mut section, &cx, &training.values, &training.names, record.as_ref());
     let wanted = a.stability || (prepared.null_directions > 0 && !a.quick);
     let study = held.as_ref().filter(|_| wanted);

@@ -1,6 +1,7 @@
 //! The contract of a claim.
 
 use super::chart::Chart;
+use super::power::JacobianError;
 use crate::flow::Flow;
 use eigenflow_linalg::Matrix;
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,11 @@ pub trait Claim: Send + Sync {
 
     /// Checks the claim on a model and data.
     fn check(&self, cx: &Context<'_>) -> Outcome;
+
+    /// The same with an error in every Jacobian that the claim checks, for its power; `None` if it checks none.
+    fn check_broken(&self, _cx: &Context<'_>, _error: &JacobianError) -> Option<Outcome> {
+        None
+    }
 }
 
 impl Outcome {

@@ -13,12 +13,16 @@ pub fn claims() -> Vec<Box<dyn Claim>> {
         Box::new(linear::L8),
         Box::new(local::LocalCovarianceOrder),
         Box::new(local::LocalSpectrum),
+        Box::new(local::HeldOut),
         Box::new(local::AnalyticFlows),
         Box::new(stability::S1),
         Box::new(stability::S2a),
         Box::new(stability::S2b),
+        Box::new(stability::S3),
+        Box::new(stability::S4),
         Box::new(stability::S6),
         Box::new(local::Unwhitened),
+        Box::new(local::SignSynchronisation),
     ]
 }
 

@@ -4,13 +4,15 @@ use super::errors::slope;
 use super::order::Order;
 use super::point::{Point, latents, random_directions};
 use super::series::difference;
-use super::spread::{FALSE_ALARMS, FULL, combine, plan};
+use super::spread::{FULL, combine, plan};
 use crate::flow::{Error, Smoothness};
-use crate::jacobian::local_covariance;
-use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape, Verdict};
+use crate::jacobian::{Direction, Route, jacobians, local_covariance};
+use crate::theory::power::JacobianError;
+use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape, Verdict, alarm};
 use eigenflow_linalg::Matrix;
 use eigenflow_linalg::bounds::{davis_kahan, weyl};
 use eigenflow_linalg::eigen::{Eigh, eigh};
+use eigenflow_linalg::svd::svd;
 
 /// Gaps must exceed `ε²‖K‖` by this factor.
 const GAP: f64 = 10.0;
@@ -192,7 +194,7 @@ fn sine(a: &[f64], b: &[f64]) -> f64 {
 }
 
 impl LocalSpectrum {
-    fn decide(cx: &Context<'_>) -> Result<Outcome, Error> {
+    fn decide(cx: &Context<'_>, error: &JacobianError) -> Result<Outcome, Error> {
         let d = cx.flow.dim();
         if d > FULL {
             return Ok(Outcome::undecided("G2", format!("requires at most {FULL} columns")));
@@ -203,7 +205,7 @@ impl LocalSpectrum {
         let y = latents(cx, if cx.quick { 2 } else { 4 })?;
         let (cubature, m) = plan(cx.flow);
         let directions = random_directions(m, d, cx.seed)?;
-        let p = FALSE_ALARMS / y.rows() as f64;
+        let p = alarm::rate(y.rows());
         let (mut verdicts, mut lowest, mut chart) = (Vec::new(), f64::NAN, None);
         for row in 0..y.rows() {
             let at = Point::measure(cx.flow, y.row(row), &directions, cubature)?;
@@ -214,7 +216,13 @@ impl LocalSpectrum {
             // They come from J at the rounded g(y): relative errors up to κ roundings a layer.
             let roundings = (16 * d * cx.flow.layers().len()) as f64 * f64::EPSILON;
             let rounding = roundings * local.condition[0] * values[d - 1];
-            let pairs = Eigenpairs { values, axes, rounding };
+            let mut pairs = Eigenpairs { values, axes, rounding };
+            if error.size != 0.0 {
+                let j = jacobians(cx.flow, &x, Direction::Normalize, Route::Push)?;
+                let broken = svd(&error.apply(j).matrix(0))?;
+                pairs.values = broken.s.iter().map(|s| 1.0 / (s * s)).collect();
+                pairs.axes = broken.v;
+            }
             let (verdict, order) = pairs.verdict(&at, &at.k, p)?;
             if let Order::Fitted { slope, .. } = order {
                 lowest = lowest.min(slope);
@@ -238,6 +246,12 @@ impl LocalSpectrum {
     }
 }
 
+impl LocalSpectrum {
+    fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
+        Self::decide(cx, error).unwrap_or_else(|error| Outcome::undecided("G2", error.to_string()))
+    }
+}
+
 impl Claim for LocalSpectrum {
     fn id(&self) -> &'static str {
         "G2"
@@ -257,6 +271,10 @@ impl Claim for LocalSpectrum {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("G2", error.to_string()))
+        Self::run(cx, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(Self::run(cx, error))
     }
 }

@@ -6,6 +6,7 @@ use crate::flow::bijections::{Affine, Form};
 use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::random::generator;
+use crate::theory::power::JacobianError;
 use crate::theory::{Claim, Context, Outcome, Verdict};
 use eigenflow_linalg::lu::Lu;
 use eigenflow_linalg::svd::svd;
@@ -52,8 +53,19 @@ pub fn displacement_error(
     values: &Matrix<f64>,
     axes: &eigenflow_linalg::Batch<f64>,
 ) -> Result<Option<f64>, Error> {
+    compare(flow, x, values, axes, &JacobianError::NONE)
+}
+
+/// [`displacement_error`] with an error in the pulled Jacobians.
+fn compare(
+    flow: &Flow<f64>,
+    x: &Matrix<f64>,
+    values: &Matrix<f64>,
+    axes: &eigenflow_linalg::Batch<f64>,
+    error: &JacobianError,
+) -> Result<Option<f64>, Error> {
     let (d, rounding) = (flow.dim(), jacobian_rounding(flow, x)?);
-    let j = jacobians(flow, x, Direction::Normalize, Route::Pull)?;
+    let j = error.apply(jacobians(flow, x, Direction::Normalize, Route::Pull)?);
     let (z, _) = flow.normalize(x)?;
     let mut worst: Option<f64> = None;
     for row in 0..x.rows() {
@@ -119,7 +131,7 @@ pub fn rotation_error(
 }
 
 impl Unwhitened {
-    fn decide(cx: &Context<'_>) -> Result<Outcome, Error> {
+    fn decide(cx: &Context<'_>, error: &JacobianError) -> Result<Outcome, Error> {
         let d = cx.flow.dim();
         let most = if d > 64 || cx.quick { 4 } else { 64 };
         let x = match cx.held_out.or(cx.training) {
@@ -132,7 +144,7 @@ impl Unwhitened {
         let mut random = generator(cx.seed, "rotation", d as u64);
         let rotation = qr::qr(&Matrix::from_fn(d, d, |_, _| random.sample(StandardNormal)))?.q;
         let c = components(cx.flow, &x, d)?;
-        let solved = displacement_error(cx.flow, &x, &c.values, &c.axes)?;
+        let solved = compare(cx.flow, &x, &c.values, &c.axes, error)?;
         let turned = rotation_error(cx.flow, &x, &rotation)?;
         let verdict = |error: Option<f64>| match error {
             Some(error) if error <= 1.0 => Verdict::Holds,
@@ -156,6 +168,12 @@ impl Unwhitened {
     }
 }
 
+impl Unwhitened {
+    fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
+        Self::decide(cx, error).unwrap_or_else(|error| Outcome::undecided("C1", error.to_string()))
+    }
+}
+
 impl Claim for Unwhitened {
     fn id(&self) -> &'static str {
         "C1"
@@ -175,6 +193,10 @@ impl Claim for Unwhitened {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("C1", error.to_string()))
+        Self::run(cx, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(Self::run(cx, error))
     }
 }

@@ -4,6 +4,7 @@ use super::passage::{in_range, passages, points};
 use crate::flow::base::sup_log_density;
 use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
+use crate::theory::power::JacobianError;
 use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape};
 use eigenflow_linalg::Matrix;
 use std::f64::consts::{E, PI};
@@ -37,10 +38,18 @@ impl Density {
     /// # Errors
     /// As [`Flow::normalize`].
     pub fn measure(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Self, Error> {
+        Self::measure_broken(flow, x, &JacobianError::NONE)
+    }
+
+    /// The same with an error in the Jacobians.
+    ///
+    /// # Errors
+    /// As [`Flow::normalize`].
+    pub fn measure_broken(flow: &Flow<f64>, x: &Matrix<f64>, error: &JacobianError) -> Result<Self, Error> {
         let x = in_range(flow, x)?;
         let log_p = flow.log_density(&x)?;
         let z = flow.normalize(&x)?.0;
-        let j = jacobians(flow, &x, Direction::Normalize, Route::Push)?;
+        let j = error.apply(jacobians(flow, &x, Direction::Normalize, Route::Push)?);
         let passages = passages(flow, &x)?;
         let d = flow.dim() as f64;
         let mut out = Self { dim: flow.dim(), log_p: Vec::new(), norm: Vec::new(), rounding: Vec::new() };
@@ -144,6 +153,16 @@ impl Claim for S1 {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
+        Self::run(cx, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(Self::run(cx, error))
+    }
+}
+
+impl S1 {
+    fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
         // α acts in training units: on the core, at rows that passed the preprocessing.
         let run = || {
             let core = cx.flow.part(cx.flow.core())?;
@@ -155,7 +174,7 @@ impl Claim for S1 {
                     let before = cx.flow.part(0..cx.flow.preprocessing())?;
                     before.normalize(&in_range(&before, &x)?)?.0
                 };
-                measured.push((name, Density::measure(&core, &rows)?));
+                measured.push((name, Density::measure_broken(&core, &rows, error)?));
             }
             Ok::<_, Error>(measured)
         };

@@ -1,8 +1,10 @@
-//! Claims about any flow: the bound of the penalised likelihood, the virial identity, round trips; and what the penalty
-//! does along a path of weights.
+//! Claims about any flow: the bound of the penalised likelihood, the virial identity, round trips, effective dimension,
+//! input noise against the penalty; and what the penalty does along a path of weights.
 
 mod bound;
 mod deep;
+mod dimension;
+mod noise;
 mod passage;
 mod path;
 mod round_trip;
@@ -11,6 +13,8 @@ mod virial;
 
 pub use bound::{Density, S1};
 pub use deep::{DeepRun, deep_run};
+pub use dimension::{EffectiveDimension, S3};
+pub use noise::{LogDensity, NoiseExpansion, S4};
 pub use passage::{Passage, log_density_error, passages, points};
 pub use path::{Chosen, LinearPath};
 pub use round_trip::{RoundTrip, S6};

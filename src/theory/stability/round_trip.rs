@@ -3,6 +3,7 @@
 use super::passage::{Passage, in_range, passages, points};
 use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
+use crate::theory::power::JacobianError;
 use crate::theory::{Claim, Context, Outcome};
 use eigenflow_linalg::lu::slogdet;
 use eigenflow_linalg::svd::singular_values;
@@ -43,6 +44,18 @@ impl RoundTrip {
     /// # Errors
     /// As [`Flow::normalize`].
     pub fn measure<T: Real>(flow: &Flow<T>, x: &Matrix<f64>) -> Result<Self, Error> {
+        Self::measure_broken(flow, x, &JacobianError::NONE)
+    }
+
+    /// The same with an error in the Jacobians whose determinants are compared.
+    ///
+    /// # Errors
+    /// As [`Flow::normalize`].
+    pub fn measure_broken<T: Real>(
+        flow: &Flow<T>,
+        x: &Matrix<f64>,
+        error: &JacobianError,
+    ) -> Result<Self, Error> {
         let given = x.cast::<T>();
         let finite = |i: &usize| given.row(*i).iter().all(|v| v.is_finite());
         let rows: Vec<T> = (0..given.rows()).filter(finite).flat_map(|i| given.row(i).to_vec()).collect();
@@ -53,7 +66,7 @@ impl RoundTrip {
         let all = 0..flow.layers().len();
         let back = flow.run(&z, |params, z| vec![flow.record_generate(params, z, all.clone()).out])?;
         let back = back.into_iter().next().unwrap_or_default();
-        let j = jacobians(flow, &rows, Direction::Normalize, Route::Push)?;
+        let j = error.apply(jacobians(flow, &rows, Direction::Normalize, Route::Push)?);
         let passages = passages(&exact, &wide)?;
         let mut out = Self {
             eps: T::EPS.f64(),
@@ -159,15 +172,25 @@ impl Claim for S6 {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
+        Self::run(cx, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(Self::run(cx, error))
+    }
+}
+
+impl S6 {
+    fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
         let single = cx.flow.cast::<f32>();
         let mut measured = Vec::new();
         for (name, x) in points(cx) {
-            match RoundTrip::measure(cx.flow, &x) {
+            match RoundTrip::measure_broken(cx.flow, &x, error) {
                 Ok(m) => measured.push((format!("{name}, f64"), m)),
                 Err(e) => return Outcome::undecided("S6", format!("out of range: {e}")),
             }
             // What f32 cannot represent at all is out of its range, not a failure.
-            if let Ok(m) = RoundTrip::measure(&single, &x) {
+            if let Ok(m) = RoundTrip::measure_broken(&single, &x, error) {
                 measured.push((format!("{name}, f32"), m));
             }
         }
