@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct ImportArguments {
     /// Whose weights: zuko (RealNVP, NICE, MAF, NSF) or nflows (RealNVP, MAF, RQ-NSF, LULinear, permutations, batch and
     /// activation normalization)
-    library: From,
+    library: Given,
     /// The state_dict, as .safetensors
     weights: PathBuf,
     /// TOML file with what weights do not say: bound (of splines: 5 for zuko, 3 for nflows), activation (relu), slope
@@ -32,7 +32,7 @@ pub(crate) struct ImportArguments {
 #[derive(clap::Args)]
 pub(crate) struct ExportArguments {
     /// In whose names: zuko
-    library: Into,
+    library: Wanted,
     /// The model
     model: PathBuf,
     /// The state_dict, .safetensors
@@ -42,7 +42,7 @@ pub(crate) struct ExportArguments {
 
 /// A library that is read.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
-enum From {
+enum Given {
     /// zuko.
     Zuko,
     /// nflows.
@@ -51,7 +51,7 @@ enum From {
 
 /// A library that is written.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
-enum Into {
+enum Wanted {
     /// zuko.
     Zuko,
 }
@@ -77,8 +77,8 @@ fn settings(path: Option<&Path>) -> Result<Settings, Failure> {
 pub(crate) fn import(s: &Session, a: &ImportArguments) -> Result<(), Failure> {
     check_name(&a.out)?;
     let library = match a.library {
-        From::Zuko => Library::Zuko,
-        From::Nflows => Library::Nflows,
+        Given::Zuko => Library::Zuko,
+        Given::Nflows => Library::Nflows,
     };
     let model = import::import(library, &a.weights, &settings(a.config.as_deref())?)?;
     let model = match s.global.dtype {
@@ -112,7 +112,7 @@ fn save<T: Real>(
 
 pub(crate) fn export(s: &Session, a: &ExportArguments) -> Result<(), Failure> {
     check_name(&a.out)?;
-    let Into::Zuko = a.library;
+    let Wanted::Zuko = a.library;
     let bytes = match s.model(&a.model)? {
         AnyModel::F32(model) => import::export_zuko(&model.flow),
         AnyModel::F64(model) => import::export_zuko(&model.flow),

@@ -37,7 +37,7 @@ pub(crate) fn check(
     residual: bool,
     masks: &[&[f64]],
 ) -> Result<(), &'static str> {
-    if masks.iter().any(|m| m.iter().any(|&v| v != 0.0 && v != 1.0)) {
+    if masks.iter().any(|m| m.iter().any(|&v| v != 0.0 && v - 1.0 != 0.0)) {
         return Err("masks hold zeros and ones alone");
     }
     let d = order.len();
@@ -63,7 +63,7 @@ pub(crate) fn check(
         let next = through(mask, &seen);
         // A block is a pair of layers after the first; what it is added to reaches as far as before.
         let hidden = k + 2 < widths.len();
-        if residual && hidden && k > 0 && k % 2 == 0 {
+        if residual && hidden && k > 0 && k.is_multiple_of(2) {
             let join = |(a, b): (&Seen, &Seen)| a.iter().zip(b).map(|(a, b)| a | b).collect();
             seen = next.iter().zip(&skipped).map(join).collect();
         } else {

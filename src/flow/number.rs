@@ -154,7 +154,7 @@ impl Neg for Bounded {
 
 impl Number for Bounded {
     fn constant(self, c: f64) -> Self {
-        Self { value: c, error: if c == c.trunc() { 0.0 } else { c.abs() } }
+        Self { value: c, error: if c.fract() == 0.0 { 0.0 } else { c.abs() } }
     }
     fn plus(self, c: f64) -> Self {
         self + self.constant(c)

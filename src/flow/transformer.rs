@@ -1,6 +1,7 @@
 //! Monotone functions of one column whose parameters another network gives: what couplings and autoregressive
 //! layers do to a column.
 
+mod dual;
 mod scale;
 mod spline;
 
@@ -44,7 +45,7 @@ impl Transformer {
                 let (a, log) = scale.of(p[0]);
                 (x * a + p[1], log)
             }
-            Self::Spline(spline) => spline.normalize(p, x),
+            Self::Spline(spline) => spline.transform(p, x, false),
         }
     }
 
@@ -56,7 +57,7 @@ impl Transformer {
                 let (a, log) = scale.of(p[0]);
                 ((z - p[1]) / a, log)
             }
-            Self::Spline(spline) => spline.generate(p, z),
+            Self::Spline(spline) => spline.transform(p, z, true),
         }
     }
 
@@ -82,10 +83,9 @@ impl Transformer {
     /// How fast `generate` grows (`inverse`: `normalize`) where the parameters grow linearly.
     pub fn growth(&self, inverse: bool) -> Growth {
         match self {
-            Self::Additive => Growth::Linear,
             Self::Affine { scale } => scale.growth(inverse),
-            // The identity but for a bounded box.
-            Self::Spline(_) => Growth::Linear,
+            // A spline is the identity but for a bounded box.
+            Self::Additive | Self::Spline(_) => Growth::Linear,
         }
     }
 

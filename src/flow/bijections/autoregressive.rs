@@ -1,6 +1,6 @@
 //! Masked autoregressive layers.
 
-use super::general_coupling::{split, start_at_identity};
+use super::general_coupling::{apply, start_at_identity};
 use crate::flow::bijection::{Bijection, Declaration, Growth, Role, Scope, Smoothness};
 use crate::flow::conditioner::{Activation, Mlp};
 use crate::flow::masks;
@@ -59,7 +59,7 @@ impl Autoregressive {
     /// Weights times masks, and biases: the parameters of the network.
     fn masked<'t, T: Real>(&self, scope: &Scope<'_, 't, T>) -> Vec<Var<'t, T>> {
         let (network, masks) = scope.params.split_at(self.network().parameters());
-        let weight = |k: usize| if k % 2 == 0 { network[k] * masks[k / 2] } else { network[k] };
+        let weight = |k: usize| if k.is_multiple_of(2) { network[k] * masks[k / 2] } else { network[k] };
         (0..network.len()).map(weight).collect()
     }
 
@@ -67,13 +67,15 @@ impl Autoregressive {
     fn masked_numbers(&self, p: &[&[f64]]) -> Vec<Vec<f64>> {
         let (network, masks) = p.split_at(self.network().parameters());
         let product = |k: usize| network[k].iter().zip(masks[k / 2]).map(|(w, m)| w * m).collect();
-        (0..network.len()).map(|k| if k % 2 == 0 { product(k) } else { network[k].to_vec() }).collect()
+        (0..network.len())
+            .map(|k| if k.is_multiple_of(2) { product(k) } else { network[k].to_vec() })
+            .collect()
     }
 
     /// The direction in which all columns are known: `(τ(v), Σ ln τ')`.
     fn parallel<'t, T: Real>(&self, scope: &Scope<'_, 't, T>, v: Var<'t, T>) -> (Var<'t, T>, Var<'t, T>) {
         let raw = self.network().record(scope.recorder, &self.masked(scope), v);
-        let (out, log) = self.transformer.normalize(&split(raw, v.cols()), v);
+        let (out, log) = apply(&self.transformer, raw, v, false);
         (out, self.total(scope, log, v))
     }
 
@@ -83,6 +85,8 @@ impl Autoregressive {
         let network = self.network();
         let params = self.masked(scope);
         let last = params.len() - 2;
+        // What the known columns make of the first layer, which grows column by column.
+        let mut first = params[1];
         let (mut known, mut parts): (Vec<usize>, Vec<Var<'t, T>>) = (Vec::new(), Vec::new());
         let mut logs: Vec<Var<'t, T>> = Vec::new();
         for place in 0..=self.order.iter().copied().max().unwrap_or(0) {
@@ -97,14 +101,12 @@ impl Autoregressive {
             let mut own = params.clone();
             own[last] = own[last].gather_rows(&rows);
             own[last + 1] = own[last + 1].gather(&rows);
-            let first = if known.is_empty() {
-                own[1]
-            } else {
-                Var::concat(&parts).matmul_t(own[0].gather(&known)) + own[1]
-            };
             let raw = network.record_after(scope.recorder, &own, first);
-            let (out, log) = self.transformer.generate(&split(raw, here.len()), v.gather(&here));
+            // Without hidden layers the first one is the last.
+            let raw = if last == 0 { raw.gather(&rows) } else { raw };
+            let (out, log) = apply(&self.transformer, raw, v.gather(&here), true);
             logs.push(log.broadcast_to(out.shape()));
+            first = first + out.matmul_t(params[0].gather(&here));
             parts.push(out);
             known.extend(here);
         }
@@ -220,6 +222,7 @@ impl Bijection for Autoregressive {
             make(natural.clone(), true, Activation::Relu, affine(Scale::Softplus { least: 1e-3 }), false),
             make(pairs, false, Activation::Tanh, Transformer::Spline(Spline::new(3, 2.0)), false),
             make(reversed, false, Activation::Tanh, affine(Scale::SoftClamp { least: 1e-3 }), true),
+            Self { hidden: vec![], ..make(natural, false, Activation::Tanh, Transformer::Additive, true) },
         ]
     }
 

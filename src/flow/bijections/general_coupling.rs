@@ -2,6 +2,7 @@
 
 use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use crate::flow::conditioner::{Activation, Mlp};
+use crate::flow::fused::transform;
 use crate::flow::number::Bounded;
 use crate::flow::rounding::{Rounding, RoundingAt, count};
 use crate::flow::transformer::{Logits, Scale, Spline, Transformer};
@@ -64,12 +65,7 @@ impl GeneralCoupling {
         }
         let (passed, moved) = (v.gather(&self.passed()), v.gather(&self.moved));
         let raw = self.network().record(scope.recorder, scope.params, passed);
-        let theta = split(raw, m);
-        let (y, log) = if generate {
-            self.transformer.generate(&theta, moved)
-        } else {
-            self.transformer.normalize(&theta, moved)
-        };
+        let (y, log) = apply(&self.transformer, raw, moved, generate);
         let log_det = match self.transformer {
             Transformer::Additive => scope.recorder.scalar(T::ZERO),
             _ => log.broadcast_to(moved.shape()).sum_cols(),
@@ -81,9 +77,19 @@ impl GeneralCoupling {
     }
 }
 
-/// The parameters of all of `columns` columns, one variable a parameter.
-pub(super) fn split<T: Real>(raw: Var<'_, T>, columns: usize) -> Vec<Var<'_, T>> {
-    (0..raw.cols() / columns).map(|k| raw.slice(k * columns..(k + 1) * columns)).collect()
+/// Records a transformer of the columns of `v`, with the parameters `raw`, parameter by parameter: `(y, ln dz/dx)`.
+pub(super) fn apply<'t, T: Real>(
+    transformer: &Transformer,
+    raw: Var<'t, T>,
+    v: Var<'t, T>,
+    generate: bool,
+) -> (Var<'t, T>, Var<'t, T>) {
+    if let Transformer::Spline(spline) = transformer {
+        return transform(spline, raw, v, generate);
+    }
+    let m = v.cols();
+    let theta: Vec<Var<'t, T>> = (0..raw.cols() / m).map(|k| raw.slice(k * m..(k + 1) * m)).collect();
+    if generate { transformer.generate(&theta, v) } else { transformer.normalize(&theta, v) }
 }
 
 /// Biases of a network's last layer at which it starts from the identity: those of each parameter `columns` times.

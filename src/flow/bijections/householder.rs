@@ -76,6 +76,14 @@ impl Bijection for Householder {
         (self.dim as u128).saturating_mul(self.reflections as u128)
     }
 
+    fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {
+        let zero = |axis: &[f64]| axis.iter().all(|v| *v == 0.0);
+        if parameters[0].chunks(self.dim).any(zero) {
+            return Err("an axis of zeros has no direction");
+        }
+        Ok(())
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim, reflections: dim }]
     }

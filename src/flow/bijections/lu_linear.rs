@@ -106,11 +106,11 @@ impl Bijection for LuLinear {
             let c = count(n + 1);
             let dot = |entries: &dyn Fn(usize) -> f64, v: &[Bounded], from: usize, to: usize| {
                 let (mut value, mut size, mut passed) = (0.0, 0.0, 0.0);
-                for j in from..to {
+                for (j, v) in v.iter().enumerate().take(to).skip(from) {
                     let w = entries(j);
-                    value += w * v[j].value;
-                    size += (w * v[j].value).abs();
-                    passed += w.abs() * v[j].error;
+                    value += w * v.value;
+                    size += (w * v.value).abs();
+                    passed += w.abs() * v.error;
                 }
                 // Once for the product, once for the solve.
                 Bounded { value, error: passed + 2.0 * c * size }

@@ -14,12 +14,13 @@ const LEAST: f64 = 1e-3;
 /// The box of splines where the settings do not say it; nflows has no default that reaches beyond 1.
 const BOUND: f64 = 3.0;
 
+/// The base's constant, in files that keep it.
+const LOG_Z: &str = "_distribution._log_z";
+
 /// The layers of a file.
 pub(super) fn parts(w: &mut Weights, settings: &Settings) -> Result<Vec<Part>, Error> {
     let mut parts = Vec::new();
     compose(w, "_transform.", settings, &mut parts)?;
-    // The base's constant, in files that keep it.
-    const LOG_Z: &str = "_distribution._log_z";
     if w.has(LOG_Z) {
         let shape = w.shape(LOG_Z)?.to_vec();
         let log_z = w.take(LOG_Z, &shape)?;
@@ -137,7 +138,7 @@ fn transformer(
     match outputs / columns {
         1 => Ok(Transformer::Additive),
         2 => Ok(Transformer::Affine { scale: affine }),
-        n if (n + 1) % 3 == 0 => {
+        n if (n + 1).is_multiple_of(3) => {
             let logits = Logits::Softplus {
                 width: settings.min_bin_width.unwrap_or(LEAST),
                 height: settings.min_bin_height.unwrap_or(LEAST),
@@ -167,6 +168,9 @@ fn coupling(w: &mut Weights, prefix: &str, settings: &Settings) -> Result<Part, 
     }
     if !passed.is_sorted() || !moved.is_sorted() {
         return w.fail(&transformed, "features must be ascending");
+    }
+    if passing == 0 {
+        return w.fail(&identity, "is empty: a network without inputs is not read");
     }
     let (names, widths) = network(w, &format!("{prefix}transform_net."), passing)?;
     let outputs = widths[widths.len() - 1];

@@ -82,7 +82,7 @@ impl Weights {
     pub fn take_indices(&mut self, name: &str, limit: usize) -> Result<Vec<usize>, Error> {
         let n = self.length(name)?;
         let data = self.take(name, &[n])?;
-        match data.iter().find(|v| v.trunc() != **v || **v < 0.0 || **v >= limit as f64) {
+        match data.iter().find(|v| v.fract() != 0.0 || **v < 0.0 || **v >= limit as f64) {
             None => Ok(data.into_iter().map(|v| v as usize).collect()),
             Some(v) => {
                 self.fail(name, format!("{v} is no whole number from 0 to {}", limit.saturating_sub(1)))
@@ -93,7 +93,13 @@ impl Weights {
     /// The prefixes `PREFIX0.`, `PREFIX1.`, … that there are, in order and without a gap.
     pub fn numbered(&self, prefix: &str) -> Vec<String> {
         let there = |p: &String| self.tensors.keys().any(|name| name.starts_with(p.as_str()));
-        (0..).map(|i| format!("{prefix}{i}.")).take_while(there).collect()
+        // There are no more than tensors.
+        (0..self.tensors.len()).map(|i| format!("{prefix}{i}.")).take_while(there).collect()
+    }
+
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
     }
 
     /// The first tensor below a prefix.

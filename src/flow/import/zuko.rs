@@ -32,7 +32,7 @@ pub(super) fn parts(w: &mut Weights, settings: &Settings) -> Result<Vec<Part>, E
     if scale.iter().any(|s| *s <= 0.0) {
         return w.fail("base.scale", "scales must be positive");
     }
-    if loc.iter().any(|v| *v != 0.0) || scale.iter().any(|v| *v != 1.0) {
+    if loc.iter().any(|v| *v != 0.0) || scale.iter().any(|v| v.ln() != 0.0) {
         let log = scale.iter().map(|s| -s.ln()).collect();
         let shift = loc.iter().zip(&scale).map(|(m, s)| -m / s).collect();
         parts.push(Part { layer: ActNorm { dim: d }.into(), parameters: vec![log, shift] });
@@ -58,7 +58,7 @@ fn transformer(
     let least = settings.slope.unwrap_or(SLOPE);
     match parameters {
         2 => Ok(Transformer::Affine { scale: Scale::SoftClamp { least } }),
-        n if n > 2 && (n + 1) % 3 == 0 => {
+        n if n > 2 && (n + 1).is_multiple_of(3) => {
             let bound = settings.bound.unwrap_or(BOUND);
             Ok(Transformer::Spline(Spline { bins: (n + 1) / 3, bound, logits: Logits::SoftClamp { least } }))
         }
@@ -71,7 +71,7 @@ fn transformer(
 
 /// The linear layers of `hyper`: names, widths of all layers.
 fn network(w: &Weights, prefix: &str, inputs: usize) -> Result<(Vec<String>, Vec<usize>), Error> {
-    let names: Vec<String> = (0..)
+    let names: Vec<String> = (0..w.len())
         .map(|k| format!("{prefix}hyper.{}.", 2 * k))
         .take_while(|name| w.has(&format!("{name}weight")))
         .collect();
@@ -126,6 +126,9 @@ fn parameters_of(w: &Weights, names: &[String], widths: &[usize], columns: usize
 fn coupling(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) -> Result<Part, Error> {
     let mask = w.take(&format!("{prefix}mask"), &[d])?;
     let moved: Vec<usize> = (0..d).filter(|&j| mask[j] == 0.0).collect();
+    if moved.len() == d {
+        return w.fail(&format!("{prefix}mask"), "passes nothing: a network without inputs is not read");
+    }
     let (names, widths) = network(w, prefix, d - moved.len())?;
     let count = parameters_of(w, &names, &widths, moved.len())?;
     let transformer = transformer(w, &format!("{prefix}hyper.0.weight"), count, settings)?;

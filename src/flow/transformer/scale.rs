@@ -79,18 +79,27 @@ impl Scale {
     pub(super) fn check(self) -> Result<(), &'static str> {
         let (ok, reason) = match self {
             Self::Tanh { bound } => (bound > 0.0 && bound.is_finite(), "the bound must be positive"),
-            Self::SoftClamp { least } => (least > 0.0 && least < 1.0, "the least scale must lie in (0, 1)"),
             Self::Sigmoid { offset, least } => {
                 let ok = offset.is_finite() && least > 0.0 && least < 0.5;
                 (ok, "the offset must be finite and the least scale lie in (0, 1/2)")
             }
-            Self::Softplus { least } => (least > 0.0 && least < 1.0, "the least scale must lie in (0, 1)"),
+            Self::SoftClamp { least } | Self::Softplus { least } => {
+                (least > 0.0 && least < 1.0, "the least scale must lie in (0, 1)")
+            }
         };
         if ok { Ok(()) } else { Err(reason) }
     }
 }
 
 /// `u / (1 + |u / ln m|)`, which lies in `(ln m, -ln m)`.
+#[inline(always)]
 pub(super) fn soft_clamp<N: Number>(u: N, least: f64) -> N {
     u / u.abs().times(least.ln().abs().recip()).plus(1.0)
+}
+
+/// Its derivative, `1 / (1 + |u / ln m|)²`.
+#[inline(always)]
+pub(super) fn soft_clamp_slope<N: Number>(u: N, least: f64) -> N {
+    let q = u.abs().times(least.ln().abs().recip()).plus(1.0);
+    u.constant(1.0) / (q * q)
 }

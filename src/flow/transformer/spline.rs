@@ -1,8 +1,13 @@
 //! Monotone rational-quadratic splines.
 
-use super::scale::soft_clamp;
+use super::dual::Dual;
+use super::scale::{soft_clamp, soft_clamp_slope};
 use crate::flow::number::Number;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// A number for each bin or knot, on the stack for up to 16 bins.
+type Few<N> = SmallVec<[N; 17]>;
 
 /// A monotone rational-quadratic spline of `K` bins on the box `[-B, B]`, the identity outside it.
 ///
@@ -53,7 +58,15 @@ pub enum Logits {
     },
 }
 
+/// Knots of both axes, and slopes there.
+struct Table<N> {
+    x: Few<N>,
+    z: Few<N>,
+    slopes: Few<N>,
+}
+
 /// The bin of a row.
+#[derive(Clone, Copy)]
 struct Bin<N> {
     left: N,
     width: N,
@@ -69,90 +82,154 @@ impl Spline {
         Self { bins, bound, logits: Logits::Softplus { width: 1e-3, height: 1e-3, slope: 1e-3 } }
     }
 
-    /// The knots of one axis, `K + 1` of them: the first one is `-B`, the last one `B`.
-    fn knots<N: Number>(&self, logits: &[N], least: f64) -> Vec<N> {
-        let clamped: Vec<N> = match self.logits {
+    /// Shares of the bins of one axis in its room beyond the least widths: positive, with sum 1.
+    #[inline(always)]
+    fn shares<N: Number>(&self, logits: &[N]) -> Few<N> {
+        let mut powers: Few<N> = match self.logits {
             Logits::Softplus { .. } => {
                 // Shifted by the greatest, so that no exponential overflows.
                 let most = logits.iter().copied().reduce(N::max).unwrap_or(logits[0]);
-                logits.iter().map(|&u| u - most).collect()
+                logits.iter().map(|&u| (u - most).exp()).collect()
             }
             Logits::SoftClamp { least } => {
-                logits.iter().map(|&u| soft_clamp(u.times(2.0), least).times(0.5)).collect()
+                logits.iter().map(|&u| soft_clamp(u.times(2.0), least).times(0.5).exp()).collect()
             }
         };
-        let powers: Vec<N> = clamped.into_iter().map(N::exp).collect();
         let total = powers.iter().copied().reduce(|a, b| a + b).unwrap_or(powers[0]);
-        let share = total.constant(1.0 - least * self.bins as f64) / total;
-        let mut knots = vec![total.constant(-self.bound)];
+        powers.iter_mut().for_each(|p| *p = *p / total);
+        powers
+    }
+
+    /// The knots of one axis, `K + 1` of them: the first one is `-B`, the last one `B`.
+    #[inline(always)]
+    fn knots<N: Number>(&self, shares: &[N], least: f64) -> Few<N> {
+        let side = 2.0 * self.bound;
+        let first = shares[0].constant(-self.bound);
+        let mut knots: Few<N> = SmallVec::new();
+        knots.push(first);
         let mut sum: Option<N> = None;
-        for &power in &powers[..self.bins - 1] {
-            let width = (power * share).plus(least);
+        for share in &shares[..self.bins - 1] {
+            let width = share.times(1.0 - least * self.bins as f64).plus(least);
             let so_far = sum.map_or(width, |s| s + width);
-            knots.push(so_far.times(2.0 * self.bound).plus(-self.bound));
+            knots.push(so_far.times(side).plus(-self.bound));
             sum = Some(so_far);
         }
-        knots.push(total.constant(self.bound));
+        knots.push(first.constant(self.bound));
         knots
     }
 
-    /// The bin of `v`, which stands on the axis of data or (`of_latent`) on that of latents, inside the box.
-    fn bin<N: Number>(&self, p: &[N], v: N, of_latent: bool) -> Bin<N> {
-        let k = self.bins;
-        let (least_width, least_height) = match self.logits {
-            Logits::Softplus { width, height, .. } => (width, height),
-            Logits::SoftClamp { .. } => (0.0, 0.0),
-        };
-        let x = self.knots(&p[..k], least_width);
-        let z = self.knots(&p[k..2 * k], least_height);
-        let inner = p[2 * k..].iter().map(|&u| match self.logits {
+    /// Slopes at all knots, 1 at both ends.
+    #[inline(always)]
+    fn slopes<N: Number>(&self, logits: &[N], one: N) -> Few<N> {
+        let mut slopes: Few<N> = SmallVec::new();
+        slopes.push(one);
+        slopes.extend(logits.iter().map(|&u| match self.logits {
             Logits::Softplus { slope, .. } => u.softplus().plus(slope),
             Logits::SoftClamp { least } => soft_clamp(u, least).exp(),
-        });
-        let one = v.constant(1.0);
-        let slopes: Vec<N> = [one].into_iter().chain(inner).chain([one]).collect();
-        let of = |i: usize| Bin {
-            left: x[i],
-            width: x[i + 1] - x[i],
-            bottom: z[i],
-            height: z[i + 1] - z[i],
-            slopes: [slopes[i], slopes[i + 1]],
-        };
-        let mut bin = of(0);
-        for i in 1..k {
-            let beyond = v - if of_latent { z[i] } else { x[i] };
-            let next = of(i);
-            bin = Bin {
-                left: beyond.choose(next.left, bin.left),
-                width: beyond.choose(next.width, bin.width),
-                bottom: beyond.choose(next.bottom, bin.bottom),
-                height: beyond.choose(next.height, bin.height),
-                slopes: [0, 1].map(|e| beyond.choose(next.slopes[e], bin.slopes[e])),
-            };
+        }));
+        slopes.push(one);
+        slopes
+    }
+
+    /// Least shares of widths and of heights.
+    fn least(&self) -> [f64; 2] {
+        match self.logits {
+            Logits::Softplus { width, height, .. } => [width, height],
+            Logits::SoftClamp { .. } => [0.0; 2],
         }
-        bin
+    }
+
+    /// Knots of both axes and slopes there.
+    #[inline(always)]
+    fn table<N: Number>(&self, p: &[N], shares: [&[N]; 2]) -> Table<N> {
+        let [width, height] = self.least();
+        Table {
+            x: self.knots(shares[0], width),
+            z: self.knots(shares[1], height),
+            slopes: self.slopes(&p[2 * self.bins..], shares[0][0].constant(1.0)),
+        }
+    }
+
+    /// The bin of `v`, which stands on the axis of data or (`of_latent`) on that of latents, inside the box.
+    #[inline(always)]
+    fn bin<N: Number>(&self, p: &[N], v: N, of_latent: bool) -> Bin<N> {
+        let shares = [0, 1].map(|axis| self.shares(&p[axis * self.bins..(axis + 1) * self.bins]));
+        self.table(p, [&shares[0], &shares[1]]).bin(v, of_latent)
     }
 
     /// The value moved to 0 where it is outside the box, and what chooses: not negative inside.
+    #[inline(always)]
     fn inside<N: Number>(&self, v: N) -> (N, N) {
         let room = -v.abs().plus(-self.bound);
         (room.choose(v, v.constant(0.0)), room)
     }
 
-    pub(super) fn normalize<N: Number>(&self, p: &[N], x: N) -> (N, N) {
-        let (inner, room) = self.inside(x);
-        let bin = self.bin(p, inner, false);
-        let t = (inner - bin.left) / bin.width;
-        let (z, log) = bin.at(t);
-        (room.choose(z, x), room.choose(log, x.constant(0.0)))
+    /// `(z, ln dz/dx)`, or (`generate`) `(x, ln dz/dx)`.
+    #[inline(always)]
+    pub(crate) fn transform<N: Number>(&self, p: &[N], v: N, generate: bool) -> (N, N) {
+        let (inner, room) = self.inside(v);
+        let (y, log) = self.bin(p, inner, generate).transform(inner, generate);
+        (room.choose(y, v), room.choose(log, v.constant(0.0)))
     }
 
-    pub(super) fn generate<N: Number>(&self, p: &[N], z: N) -> (N, N) {
-        let (inner, room) = self.inside(z);
-        let bin = self.bin(p, inner, true);
-        let t = bin.solve(inner - bin.bottom);
-        let x = t * bin.width + bin.left;
-        (room.choose(x, z), room.choose(bin.at(t).1, z.constant(0.0)))
+    /// First derivatives of [`Spline::transform`], of both its outputs: by `v`, and by each parameter into `by` and `log_by`.
+    ///
+    /// Through the seven numbers of the bin by their gradient, and from there to the logits: with shares `a`, their sum `A`
+    /// before bin `k` and `r = 2B (1 - K m)`, `∂x_k/∂u_j = r a_j ([j < k] - A)` and `∂w/∂u_j = r a_j ([j = k] - a_k)`.
+    #[inline(always)]
+    pub(crate) fn rates<N: Number>(&self, p: &[N], v: N, generate: bool, by: [&mut [N]; 2]) -> [N; 2] {
+        let k = self.bins;
+        let (inner, room) = self.inside(v);
+        let shares = [0, 1].map(|axis| self.shares(&p[axis * k..(axis + 1) * k]));
+        let table = self.table(p, [&shares[0], &shares[1]]);
+        let bin = table.bin(inner, generate);
+        let variable = Dual::<N, 7>::variable;
+        let moving = Bin {
+            left: variable(bin.left, 1),
+            width: variable(bin.width, 2),
+            bottom: variable(bin.bottom, 3),
+            height: variable(bin.height, 4),
+            slopes: [variable(bin.slopes[0], 5), variable(bin.slopes[1], 6)],
+        };
+        let (y, log) = moving.transform(variable(inner, 0), generate);
+        let (zero, one) = (v.constant(0.0), v.constant(1.0));
+        let keep = |g: N| room.choose(g, zero);
+        let outputs = [y.gradient.map(keep), log.gradient.map(keep)];
+        // Whether the value is in bin j, or beyond it.
+        let axis = table.axis(generate);
+        let beyond: Few<N> =
+            (0..k).map(|j| if j + 1 < k { (inner - axis[j + 1]).choose(one, zero) } else { zero }).collect();
+        let inside: Few<N> = (0..k).map(|j| if j == 0 { one } else { beyond[j - 1] } - beyond[j]).collect();
+        let least = self.least();
+        let weighted = |weights: &[N], a: &[N]| {
+            weights.iter().zip(a).map(|(&w, &a)| w * a).reduce(|s, t| s + t).unwrap_or(zero)
+        };
+        for (gradient, by) in outputs.iter().zip(by) {
+            for axis in 0..2 {
+                let (a, room) = (&shares[axis], 2.0 * self.bound * (1.0 - least[axis] * k as f64));
+                let (start, width) = (gradient[1 + 2 * axis], gradient[2 + 2 * axis]);
+                let common = start * weighted(&beyond, a) + width * weighted(&inside, a);
+                for j in 0..k {
+                    let rate = start * beyond[j] + width * inside[j] - common;
+                    let rate = (rate * a[j]).times(room);
+                    by[axis * k + j] = match self.logits {
+                        Logits::Softplus { .. } => rate,
+                        Logits::SoftClamp { least } => {
+                            rate * soft_clamp_slope(p[axis * k + j].times(2.0), least)
+                        }
+                    };
+                }
+            }
+            for i in 0..k - 1 {
+                let rate = gradient[5] * inside[i + 1] + gradient[6] * inside[i];
+                let u = p[2 * k + i];
+                by[2 * k + i] = match self.logits {
+                    Logits::Softplus { .. } => rate * u.sigmoid(),
+                    Logits::SoftClamp { least } => rate * table.slopes[i + 1] * soft_clamp_slope(u, least),
+                };
+            }
+        }
+        [room.choose(y.gradient[0], one), outputs[1][0]]
     }
 
     /// Equal bins, slopes 1.
@@ -189,14 +266,58 @@ impl Spline {
     }
 }
 
+impl<N: Number> Table<N> {
+    /// The axis on which a value stands.
+    #[inline(always)]
+    fn axis(&self, of_latent: bool) -> &[N] {
+        if of_latent { &self.z } else { &self.x }
+    }
+
+    #[inline(always)]
+    fn bin(&self, v: N, of_latent: bool) -> Bin<N> {
+        let of = |i: usize| Bin {
+            left: self.x[i],
+            width: self.x[i + 1] - self.x[i],
+            bottom: self.z[i],
+            height: self.z[i + 1] - self.z[i],
+            slopes: [self.slopes[i], self.slopes[i + 1]],
+        };
+        let mut bin = of(0);
+        for (i, &knot) in self.axis(of_latent).iter().enumerate().take(self.x.len() - 1).skip(1) {
+            let (beyond, next) = (v - knot, of(i));
+            bin = Bin {
+                left: beyond.choose(next.left, bin.left),
+                width: beyond.choose(next.width, bin.width),
+                bottom: beyond.choose(next.bottom, bin.bottom),
+                height: beyond.choose(next.height, bin.height),
+                slopes: [0, 1].map(|e| beyond.choose(next.slopes[e], bin.slopes[e])),
+            };
+        }
+        bin
+    }
+}
+
 impl<N: Number> Bin<N> {
+    /// `(y, ln dz/dx)` of a value inside.
+    #[inline(always)]
+    fn transform(&self, v: N, generate: bool) -> (N, N) {
+        if generate {
+            let t = self.solve(v - self.bottom);
+            (t * self.width + self.left, self.at(t).1)
+        } else {
+            self.at((v - self.left) / self.width)
+        }
+    }
+
     /// `(s, d_k + d_{k+1} - 2s)`.
+    #[inline(always)]
     fn shape(&self) -> (N, N) {
         let s = self.height / self.width;
         (s, self.slopes[0] + self.slopes[1] - s.times(2.0))
     }
 
     /// `(z, ln dz/dx)` at `x_k + t w`.
+    #[inline(always)]
     fn at(&self, t: N) -> (N, N) {
         let (s, excess) = self.shape();
         let [d, e] = self.slopes;
@@ -209,6 +330,7 @@ impl<N: Number> Bin<N> {
     }
 
     /// The `t` at which `z - z_k` is `y`.
+    #[inline(always)]
     fn solve(&self, y: N) -> N {
         let (s, excess) = self.shape();
         let ye = y * excess;
