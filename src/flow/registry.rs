@@ -2,8 +2,8 @@
 
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
-    Affine, Asinh, Banana, BatchNorm, Coupling, Logit, Permutation, Prelu, Sinh, SinhArcsinh, SoftTail,
-    Standardize,
+    Affine, Asinh, Banana, BatchNorm, Coupling, Logit, Permutation, PolarShear, Prelu, SCurveTube, Sinh,
+    SinhArcsinh, SoftTail, Standardize, SwissRoll,
 };
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
@@ -91,9 +91,12 @@ registry! {
     "coupling" => Coupling,
     "logit" => Logit,
     "permutation" => Permutation,
+    "polar-shear" => PolarShear,
     "prelu" => Prelu,
+    "s-curve-tube" => SCurveTube,
     "sinh" => Sinh,
     "sinh-arcsinh" => SinhArcsinh,
     "soft-tail" => SoftTail,
     "standardize" => Standardize,
+    "swiss-roll" => SwissRoll,
 }

@@ -105,8 +105,72 @@ pub(super) fn rounding(flow: &Flow<f64>, k: usize, kappa: f64, x: &[f64], z: &[f
             let data = 2.0 * F / slope + l.low.abs() + x[j].abs();
             (inner + F * (a + b) + z[j].abs(), data, inner + F * (a + b) + F * slope.ln().abs())
         }),
+        Layer::PolarShear(_) => columns(&|j| {
+            if j > 1 || x.len() < 2 {
+                return (0.0, 0.0, 0.0);
+            }
+            // The angle's own error turns the plane.
+            let r = x[0].hypot(x[1]);
+            let turned = r * (2.0 * F + 6.0 * p(0)[0].abs() * r * r);
+            (turned, turned, 0.0)
+        }),
+        Layer::SCurveTube(l) => {
+            let (log_arc, log_noise) = (p(0)[0], p(1)[0]);
+            let (t, w) = (z[0] * log_arc.exp(), z[2] * log_noise.exp());
+            let stretch = 1.0 + t.signum() * w / l.radius;
+            let place = F * (x[0].abs() + x[2].abs() + 2.0 * l.radius);
+            let along = place / stretch + F * t.abs();
+            let relative = F * (1.0 + log_arc.abs());
+            let noise = F * (1.0 + log_noise.abs());
+            let (v, generated, across) = uniform(l.low, l.high, F * (x[1].abs() + l.low.abs()), z[1]);
+            let data = place + stretch * t.abs() * relative + w.abs() * noise;
+            let log_det = F * (stretch.ln().abs() + log_arc.abs() + log_noise.abs() + 3.0)
+                + (place + w.abs() * noise) / (l.radius * stretch)
+                + across;
+            Rounding {
+                latent: vec![
+                    along / log_arc.exp() + z[0].abs() * relative,
+                    v,
+                    place / log_noise.exp() + z[2].abs() * noise,
+                ],
+                data: vec![data, generated, data],
+                log_det,
+            }
+        }
+        Layer::SwissRoll(l) => {
+            let (pitch, log_noise) = (l.pitch, p(0)[0]);
+            let t =
+                l.from + 0.5 * (l.to - l.from) * (1.0 + libm::erf(z[0] * std::f64::consts::FRAC_1_SQRT_2));
+            let w = z[2] * log_noise.exp();
+            let bend = (2.0 + t * t) / (1.0 + t * t);
+            let stretch = pitch * t.hypot(1.0) - w * bend;
+            let place = F * (x[0].abs() + x[2].abs() + l.axis[0].abs() + l.axis[1].abs() + pitch * t);
+            let along = place / stretch + F * t;
+            let noise = F * (1.0 + log_noise.abs());
+            let (u, turned, length) = uniform(l.from, l.to, along + F * l.from, z[0]);
+            let (v, generated, across) = uniform(l.low, l.high, F * (x[1].abs() + l.low.abs()), z[1]);
+            let data = place + stretch * (turned + F * t) + w.abs() * noise;
+            let log_det = F * (stretch.ln().abs() + log_noise.abs() + 3.0)
+                + (bend * (place + w.abs() * noise) + 2.0 * pitch * along) / stretch
+                + length
+                + across;
+            Rounding {
+                latent: vec![u, v, place / log_noise.exp() + z[2].abs() * noise],
+                data: vec![data, generated, data],
+                log_det,
+            }
+        }
         Layer::Coupling(c) => coupling(c, &flow.parameters()[flow.parameters_of(k)], x, z),
     }
+}
+
+/// A uniform column taken to the normal `z`, where its value is off by `inner`: errors of `z`, of the value that is generated,
+/// and of the log-determinant `z²/2 + …`.
+fn uniform(low: f64, high: f64, inner: f64, z: f64) -> (f64, f64, f64) {
+    let density = (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt();
+    let latent = (inner / (high - low) + F) / density + F * z.abs();
+    let data = F * (high - low + low.abs() + high.abs());
+    (latent, data, F * (z * z + (high - low).ln().abs() + 3.0) + z.abs() * latent)
 }
 
 /// `Wx + b` componentwise; its generate solves `(W + δW) x = z - b` with `|δW| <= 3 c_D ‖W‖_F` (LU with partial
