@@ -7,18 +7,25 @@ pub fn claims() -> Vec<Box<dyn Claim>> {
     vec![
         Box::new(linear::L1),
         Box::new(linear::L2),
+        Box::new(linear::L3),
         Box::new(linear::L4),
         Box::new(linear::L5),
         Box::new(linear::L6),
+        Box::new(linear::L7),
         Box::new(linear::L8),
         Box::new(local::LocalCovarianceOrder),
         Box::new(local::LocalSpectrum),
+        Box::new(local::Sandwich),
+        Box::new(local::Gauge),
         Box::new(local::AnalyticFlows),
         Box::new(stability::S1),
         Box::new(stability::S2a),
         Box::new(stability::S2b),
+        Box::new(stability::S5),
         Box::new(stability::S6),
         Box::new(local::Unwhitened),
+        Box::new(local::Orthogonality),
+        Box::new(local::Entropies),
     ]
 }
 

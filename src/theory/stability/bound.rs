@@ -58,6 +58,25 @@ impl Density {
         }
         Ok(out)
     }
+
+    /// Measures the core of a model, in training units, where `α` acts: on data, draws, and rows far out.
+    ///
+    /// # Errors
+    /// As [`Flow::normalize`].
+    pub fn everywhere(cx: &Context<'_>) -> Result<Vec<Self>, Error> {
+        let core = cx.flow.part(cx.flow.core())?;
+        let mut measured = Vec::new();
+        for (_, x) in points(cx) {
+            let rows = if cx.flow.preprocessing() == 0 {
+                x
+            } else {
+                let before = cx.flow.part(0..cx.flow.preprocessing())?;
+                before.normalize(&in_range(&before, &x)?)?.0
+            };
+            measured.push(Self::measure(&core, &rows)?);
+        }
+        Ok(measured)
+    }
 }
 
 impl S1 {
@@ -111,22 +130,7 @@ impl Claim for S1 {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        // α acts in training units: on the core, at rows that passed the preprocessing.
-        let run = || {
-            let core = cx.flow.part(cx.flow.core())?;
-            let mut measured = Vec::new();
-            for (_, x) in points(cx) {
-                let rows = if cx.flow.preprocessing() == 0 {
-                    x
-                } else {
-                    let before = cx.flow.part(0..cx.flow.preprocessing())?;
-                    before.normalize(&in_range(&before, &x)?)?.0
-                };
-                measured.push(Density::measure(&core, &rows)?);
-            }
-            Ok::<_, Error>(measured)
-        };
-        match run() {
+        match Density::everywhere(cx) {
             Ok(measured) => Self::judge(&measured, cx.alpha),
             Err(e) => Outcome::undecided("S1", format!("out of range: {e}")),
         }

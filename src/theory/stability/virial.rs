@@ -117,6 +117,11 @@ impl Moments {
         })
     }
 
+    /// Whether the output layer is certified to be stationary.
+    pub fn is_stationary(&self) -> bool {
+        self.stationary <= STATIONARY
+    }
+
     fn gap(&self) -> Result<f64, eigenflow_linalg::Error> {
         let d = self.direct.rows();
         norm2(&Matrix::from_fn(d, d, |i, j| self.tape[(i, j)] - self.direct[(i, j)]))
@@ -150,7 +155,7 @@ impl S2b {
             Err(e) => return Outcome::undecided("S2b", format!("out of range: {e}")),
         };
         let tolerance = moments.stationary + moments.rounding;
-        let outcome = if moments.stationary <= STATIONARY {
+        let outcome = if moments.is_stationary() {
             Outcome::decide("S2b", residual, tolerance)
         } else {
             let reason = format!("not stationary: virial residual {residual:.2e}");
@@ -165,7 +170,7 @@ impl S2b {
 }
 
 /// The training rows (held-out ones or draws where there are none and any will do), in training units.
-fn rows(cx: &Context<'_>, any: bool) -> Result<Option<Matrix<f64>>, Error> {
+pub(super) fn rows(cx: &Context<'_>, any: bool) -> Result<Option<Matrix<f64>>, Error> {
     let d = cx.flow.dim();
     let given = if any { cx.training.or(cx.held_out) } else { cx.training };
     let x = match given {
@@ -183,15 +188,19 @@ fn rows(cx: &Context<'_>, any: bool) -> Result<Option<Matrix<f64>>, Error> {
     Ok(Some(cx.flow.part(0..cx.flow.preprocessing())?.normalize(&x)?.0))
 }
 
+/// Whether the Jacobians of so many rows cost more than S2b may spend.
+pub(super) fn is_costly(cx: &Context<'_>, rows: usize) -> bool {
+    let d = cx.flow.dim() as f64;
+    rows as f64 * d * (cx.flow.trained() as f64 + d * cx.flow.core().len() as f64) > WORK
+}
+
 fn check(id: &str, cx: &Context<'_>, any: bool, judge: fn(&Moments) -> Outcome) -> Outcome {
     if output_affine(cx.flow).is_none() {
         return Outcome::undecided(id, "requires an output affine layer");
     }
     let run = || {
         let Some(x) = rows(cx, any)? else { return Ok(Outcome::undecided(id, "requires data")) };
-        let d = cx.flow.dim() as f64;
-        let cost = x.rows() as f64 * d * (cx.flow.trained() as f64 + d * cx.flow.core().len() as f64);
-        if !any && cx.alpha > 0.0 && cost > WORK {
+        if !any && cx.alpha > 0.0 && is_costly(cx, x.rows()) {
             let reason = "requires Jacobians of the whole training set, which are too many";
             return Ok(Outcome::undecided(id, reason));
         }
