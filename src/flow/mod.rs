@@ -7,6 +7,7 @@ pub mod base;
 pub mod bijection;
 pub mod bijections;
 pub mod conditioner;
+mod curve;
 mod error;
 mod evaluate;
 pub mod file;

@@ -204,6 +204,18 @@ impl<T: Real> Flow<T> {
         Ok(part)
     }
 
+    /// The same flow with one more layer, freshly initialised, at the latent end.
+    ///
+    /// # Errors
+    /// As [`Flow::new`].
+    pub fn followed_by(&self, layer: Layer) -> Result<Self, Error> {
+        let mut layers = self.layers.clone();
+        layers.push(layer);
+        let mut longer = Self::new(layers, self.preprocessing, 0)?;
+        longer.replace(0, self);
+        Ok(longer)
+    }
+
     /// Takes over the parameters of `part`, which was cut out at layer `at`.
     ///
     /// # Panics

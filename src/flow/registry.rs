@@ -3,7 +3,8 @@
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
     ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Coupling, Exp, GeneralCoupling, Householder,
-    LeakyRelu, Logit, LuLinear, Permutation, Prelu, Sinh, SinhArcsinh, SoftTail, Softplus, Standardize, Tanh,
+    LeakyRelu, Logit, LuLinear, Permutation, PolarShear, Prelu, SCurveTube, Sinh, SinhArcsinh, SoftTail,
+    Softplus, Standardize, SwissRoll, Tanh,
 };
 use super::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
@@ -111,11 +112,14 @@ registry! {
     "logit" => Logit,
     "lu-linear" => LuLinear,
     "permutation" => Permutation,
+    "polar-shear" => PolarShear,
     "prelu" => Prelu,
+    "s-curve-tube" => SCurveTube,
     "sinh" => Sinh,
     "sinh-arcsinh" => SinhArcsinh,
     "soft-tail" => SoftTail,
     "softplus" => Softplus,
     "standardize" => Standardize,
+    "swiss-roll" => SwissRoll,
     "tanh" => Tanh,
 }

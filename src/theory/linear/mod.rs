@@ -2,6 +2,8 @@
 
 mod components;
 mod condition;
+mod curvature;
+mod depth;
 mod illposed;
 mod likelihood;
 mod optimum;
@@ -11,6 +13,8 @@ mod whitening;
 
 pub use components::L8;
 pub use condition::L5;
+pub use curvature::L3;
+pub use depth::{L7, Stack};
 pub use illposed::{L6, Scaling, noise_law, scaled};
 pub use likelihood::L2;
 pub use optimum::{Optimum, Spectrum, fit, fit_rows};

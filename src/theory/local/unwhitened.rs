@@ -1,5 +1,6 @@
 //! C1: un-whitened components do not depend on the latent gauge.
 
+use super::point::data_rows;
 use super::spread::combine;
 use crate::components::components;
 use crate::flow::bijections::{Affine, Form};
@@ -7,6 +8,7 @@ use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::random::generator;
 use crate::theory::power::JacobianError;
+use crate::theory::tolerance::larger;
 use crate::theory::{Claim, Context, Outcome, Verdict};
 use eigenflow_linalg::lu::Lu;
 use eigenflow_linalg::svd::svd;
@@ -24,7 +26,7 @@ const USELESS: f64 = 0.1;
 
 /// What rounding can do to `J` of each row, in the spectral norm: `32 D L eps ‖|J_L| … |J_1|‖`, with the
 /// entrywise magnitudes of the layers' Jacobians.
-fn jacobian_rounding(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<f64>, Error> {
+pub(super) fn jacobian_rounding(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<f64>, Error> {
     let (d, layers) = (flow.dim(), flow.layers().len());
     let mut at = x.clone();
     let mut sizes: Vec<Matrix<f64>> = vec![Matrix::identity(d); x.rows()];
@@ -80,7 +82,7 @@ fn compare(
         let error = (0..d).map(|k| (values[(row, k)] - expected.data()[k]).powi(2)).sum::<f64>().sqrt();
         // At the latent origin both are zero.
         let ratio = if error == 0.0 { 0.0 } else { error / (bound * displacement.norm()) };
-        worst = Some(worst.map_or(ratio, |w| if ratio <= w { w } else { ratio }));
+        worst = Some(worst.map_or(ratio, |w| larger(w, ratio)));
     }
     Ok(worst)
 }
@@ -96,13 +98,8 @@ pub fn rotation_error(
     rotation: &Matrix<f64>,
 ) -> Result<Option<f64>, Error> {
     let d = flow.dim();
-    let mut layers = flow.layers().to_vec();
-    layers.push(Affine::new(d, Form::Full).into());
-    let mut rotated = Flow::new(layers, flow.preprocessing(), 0)?;
+    let mut rotated = flow.followed_by(Affine::new(d, Form::Full).into())?;
     let count = flow.parameters().len();
-    for (to, from) in rotated.parameters_mut().iter_mut().zip(flow.parameters()) {
-        to.data.clone_from(&from.data);
-    }
     rotated.parameters_mut()[count].data.copy_from_slice(rotation.data());
     let (a, b) = (components(flow, x, d)?, components(&rotated, x, d)?);
     let rounding = jacobian_rounding(&rotated, x)?;
@@ -124,7 +121,7 @@ pub fn rotation_error(
             let error = (a.values[(row, k)] - b.values[(row, k)]).abs();
             let bound = 2.0 * (solved + turned) * displacement;
             let ratio = if error == 0.0 { 0.0 } else { error / bound };
-            worst = Some(worst.map_or(ratio, |w| if ratio <= w { w } else { ratio }));
+            worst = Some(worst.map_or(ratio, |w| larger(w, ratio)));
         }
     }
     Ok(worst)
@@ -134,13 +131,7 @@ impl Unwhitened {
     fn decide(cx: &Context<'_>, error: &JacobianError) -> Result<Outcome, Error> {
         let d = cx.flow.dim();
         let most = if d > 64 || cx.quick { 4 } else { 64 };
-        let x = match cx.held_out.or(cx.training) {
-            Some(x) if x.rows() > 0 && x.cols() == d => {
-                let n = most.min(x.rows());
-                Matrix::new(n, d, x.data()[..n * d].to_vec())
-            }
-            _ => cx.flow.sample(most, 1.0, cx.seed)?,
-        };
+        let x = data_rows(cx, most)?;
         let mut random = generator(cx.seed, "rotation", d as u64);
         let rotation = qr::qr(&Matrix::from_fn(d, d, |_, _| random.sample(StandardNormal)))?.q;
         let c = components(cx.flow, &x, d)?;

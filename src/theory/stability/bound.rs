@@ -67,6 +67,26 @@ impl Density {
         }
         Ok(out)
     }
+
+    /// Measures the core of a model, in training units, where `α` acts: on data, draws, and rows far out, by name. `error` is
+    /// put into every Jacobian.
+    ///
+    /// # Errors
+    /// As [`Flow::normalize`].
+    pub fn everywhere(cx: &Context<'_>, error: &JacobianError) -> Result<Vec<(&'static str, Self)>, Error> {
+        let core = cx.flow.part(cx.flow.core())?;
+        let mut measured = Vec::new();
+        for (name, x) in points(cx) {
+            let rows = if cx.flow.preprocessing() == 0 {
+                x
+            } else {
+                let before = cx.flow.part(0..cx.flow.preprocessing())?;
+                before.normalize(&in_range(&before, &x)?)?.0
+            };
+            measured.push((name, Self::measure_broken(&core, &rows, error)?));
+        }
+        Ok(measured)
+    }
 }
 
 impl S1 {
@@ -163,22 +183,7 @@ impl Claim for S1 {
 
 impl S1 {
     fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
-        // α acts in training units: on the core, at rows that passed the preprocessing.
-        let run = || {
-            let core = cx.flow.part(cx.flow.core())?;
-            let mut measured = Vec::new();
-            for (name, x) in points(cx) {
-                let rows = if cx.flow.preprocessing() == 0 {
-                    x
-                } else {
-                    let before = cx.flow.part(0..cx.flow.preprocessing())?;
-                    before.normalize(&in_range(&before, &x)?)?.0
-                };
-                measured.push((name, Density::measure_broken(&core, &rows, error)?));
-            }
-            Ok::<_, Error>(measured)
-        };
-        match run() {
+        match Density::everywhere(cx, error) {
             Ok(measured) => {
                 let chart = picture(&measured);
                 let measured: Vec<Density> = measured.into_iter().map(|m| m.1).collect();

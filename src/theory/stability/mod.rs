@@ -2,6 +2,7 @@
 //! input noise against the penalty; and what the penalty does along a path of weights.
 
 mod bound;
+mod cap;
 mod deep;
 mod dimension;
 mod noise;
@@ -12,6 +13,7 @@ mod shrinkage;
 mod virial;
 
 pub use bound::{Density, S1};
+pub use cap::{Certified, S5};
 pub use deep::{DeepRun, deep_run};
 pub use dimension::{EffectiveDimension, S3};
 pub use noise::{LogDensity, NoiseExpansion, S4};

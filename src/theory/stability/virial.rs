@@ -131,6 +131,11 @@ impl Moments {
         })
     }
 
+    /// Whether the output layer is certified to be stationary.
+    pub fn is_stationary(&self) -> bool {
+        self.stationary <= STATIONARY
+    }
+
     fn gap(&self) -> Result<f64, eigenflow_linalg::Error> {
         let d = self.direct.rows();
         norm2(&Matrix::from_fn(d, d, |i, j| self.tape[(i, j)] - self.direct[(i, j)]))
@@ -164,7 +169,7 @@ impl S2b {
             Err(e) => return Outcome::undecided("S2b", format!("out of range: {e}")),
         };
         let tolerance = moments.stationary + moments.rounding;
-        let outcome = if moments.stationary <= STATIONARY {
+        let outcome = if moments.is_stationary() {
             Outcome::decide("S2b", residual, tolerance)
         } else {
             let reason = format!("not stationary: virial residual {residual:.2e}");
@@ -208,6 +213,11 @@ pub(super) fn jacobian_work(flow: &Flow<f64>, rows: usize) -> f64 {
     rows as f64 * d * (flow.trained() as f64 + d * flow.core().len() as f64)
 }
 
+/// Whether the Jacobians of so many rows cost more than S2b may spend.
+pub(super) fn is_costly(cx: &Context<'_>, rows: usize) -> bool {
+    jacobian_work(cx.flow, rows) > WORK
+}
+
 fn check(
     id: &str,
     cx: &Context<'_>,
@@ -220,7 +230,7 @@ fn check(
     }
     let run = || {
         let Some(x) = rows(cx, any)? else { return Ok(Outcome::undecided(id, "requires data")) };
-        if !any && cx.alpha > 0.0 && jacobian_work(cx.flow, x.rows()) > WORK {
+        if !any && cx.alpha > 0.0 && is_costly(cx, x.rows()) {
             let reason = "requires Jacobians of the whole training set, which are too many";
             return Ok(Outcome::undecided(id, reason));
         }
