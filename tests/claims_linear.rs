@@ -4,7 +4,9 @@ use eigenflow::flow::bijections::{Affine, Coupling, Form, Permutation, Sinh};
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::{Flow, Layer};
 use eigenflow::random::generator;
-use eigenflow::theory::linear::{L1, L2, L4, L5, L6, L8, Optimum, fit_rows, noise_law, scaled};
+use eigenflow::theory::linear::{
+    L1, L2, L3, L4, L5, L6, L7, L8, Optimum, Stack, fit_rows, noise_law, scaled,
+};
 use eigenflow::theory::{Claim, Context, Outcome, Verdict};
 use eigenflow_linalg::Matrix;
 use eigenflow_linalg::qr::qr;
@@ -88,7 +90,7 @@ proptest! {
         let x = rows(2 * d + extra, d, 10_f64.powf(decades), 0, seed);
         let flow = affine(d);
         let cx = context(&flow, Some(&x));
-        let claims: [&dyn Claim; 6] = [&L1, &L2, &L4, &L5, &L6, &L8];
+        let claims: [&dyn Claim; 8] = [&L1, &L2, &L3, &L4, &L5, &L6, &L7, &L8];
         for claim in claims {
             let o = claim.check(&cx);
             prop_assert!(matches!(o.verdict, Verdict::Holds) || (claim.id() == "L8" && o.verdict != Verdict::Fails), "{o:#?}");
@@ -105,7 +107,7 @@ proptest! {
         for o in [L1.check(&cx), L2.check(&cx)] {
             prop_assert_eq!(o.verdict, Verdict::Undecided(format!("no optimum exists: {null} null directions")));
         }
-        for o in [L4.check(&cx), L5.check(&cx), L6.check(&cx)] {
+        for o in [L3.check(&cx), L4.check(&cx), L5.check(&cx), L6.check(&cx), L7.check(&cx)] {
             prop_assert_eq!(&o.verdict, &Verdict::Holds, "{:#?}", o);
         }
     }
@@ -115,7 +117,7 @@ proptest! {
 fn without_data_linear_claims_are_undecided() {
     let flow = affine(3);
     let cx = context(&flow, None);
-    let claims: [&dyn Claim; 5] = [&L1, &L2, &L4, &L5, &L8];
+    let claims: [&dyn Claim; 7] = [&L1, &L2, &L3, &L4, &L5, &L7, &L8];
     for claim in claims {
         assert_eq!(claim.check(&cx).verdict, Verdict::Undecided("requires data".into()));
     }
@@ -187,4 +189,49 @@ fn scaling_null_directions_gains_their_number() {
     holds(&noise_law(6, 0, 1, 0.0));
     fails(&noise_law(5, 2, 1, 0.1));
     fails(&noise_law(5, 2, 1, -2.0 * 3.0));
+}
+
+#[test]
+fn a_broken_curvature_fails() {
+    let x = rows(300, 4, 100.0, 0, 9);
+    for alpha in [0.0, 0.1] {
+        let optimum = fit_rows("L3", x.clone(), alpha, 1).unwrap();
+        let hessian = L3::hessian(&optimum).unwrap();
+        holds(&L3::judge(&optimum, &hessian));
+        fails(&L3::judge(&optimum, &hessian.map(|v| v * (1.0 + 1e-7))));
+        // Not at the optimum.
+        let off = broken(&optimum, 1e-6);
+        fails(&L3::judge(&optimum, &L3::hessian(&off).unwrap()));
+        let mut asymmetric = hessian.clone();
+        asymmetric[(0, 5)] += 1e-7;
+        fails(&L3::judge(&optimum, &asymmetric));
+        asymmetric[(0, 5)] = f64::NAN;
+        assert_ne!(L3::judge(&optimum, &asymmetric).verdict, Verdict::Holds);
+        // A weight forgotten by a factor of two.
+        if alpha > 0.0 {
+            let forgotten = Optimum { alpha: 0.05, ..optimum };
+            fails(&L3::judge(&forgotten, &hessian));
+        }
+    }
+    let wide = affine(9);
+    let data = rows(50, 9, 10.0, 0, 1);
+    assert_eq!(L3.check(&context(&wide, Some(&data))).verdict, Verdict::Undecided("requires D <= 8".into()));
+}
+
+#[test]
+fn a_broken_stack_fails() {
+    for layers in 1..=4 {
+        let stack = Stack::train(&[2.0, 0.7, 0.1, 0.0], layers, 0.05, 3).unwrap();
+        println!("{layers}: gradient {:.1e}, tolerance {:.1e}", stack.gradient, stack.tolerance);
+        holds(&L7::judge(&stack));
+        assert!(stack.tolerance < 1e-8, "{stack:?}");
+        let mut bent = stack.clone();
+        bent.singular[1] *= 1.0 + 1e-7;
+        fails(&L7::judge(&bent));
+        fails(&L7::judge(&Stack { alpha: 0.1, ..stack.clone() }));
+        // The law of another depth.
+        fails(&L7::judge(&Stack { layers: layers % 4 + 1, ..stack.clone() }));
+        let saddle = Stack { curvature: [stack.curvature[0], -1.0], ..stack };
+        assert!(matches!(L7::judge(&saddle).verdict, Verdict::Undecided(_)));
+    }
 }

@@ -4,7 +4,7 @@ use eigenflow::flow::bijections::{Affine, Form, Standardize};
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
 use eigenflow::flow::{Bijection, Flow, Layer};
 use eigenflow::random::generator;
-use eigenflow::theory::stability::{Density, Moments, RoundTrip, S1, S2a, S2b, S6, points};
+use eigenflow::theory::stability::{Certified, Density, Moments, RoundTrip, S1, S2a, S2b, S5, S6, points};
 use eigenflow::theory::{Claim, Context, Outcome, Verdict};
 use eigenflow::train::polish::polish;
 use eigenflow_linalg::Matrix;
@@ -72,13 +72,14 @@ proptest! {
         let x = normal(60, d, seed ^ 1);
         let cx = context(&flow, Some(&x), 10_f64.powf(alpha));
         // Two stacked normalizing sinh layers overflow: the claims say so, and fail on nothing.
-        let outcomes = [S6.check(&cx), S1.check(&cx), S2a.check(&cx)];
+        let outcomes = [S6.check(&cx), S1.check(&cx), S2a.check(&cx), S5.check(&cx)];
         let overflows = |o: &Outcome| matches!(&o.verdict, Verdict::Undecided(r) if r.starts_with("out of range"));
         if kind == 3 && outcomes.iter().any(overflows) {
             prop_assert!(outcomes.iter().all(|o| o.verdict == Verdict::Holds || overflows(o)), "{outcomes:#?}");
             return Ok(());
         }
-        let [s6, s1, s2] = outcomes;
+        let [s6, s1, s2, s5] = outcomes;
+        prop_assert_eq!(&s5.verdict, &Verdict::Holds, "{:#?}", s5);
         prop_assert_eq!(&s6.verdict, &Verdict::Holds, "{:#?}", s6);
         prop_assert_eq!(&s1.verdict, &Verdict::Holds, "{:#?}", s1);
         if kind == 4 {
@@ -92,7 +93,7 @@ proptest! {
 /// Each registered bijection by itself, in both precisions.
 #[test]
 fn every_bijection_round_trips() {
-    for d in [1, 2, 5] {
+    for d in [1, 2, 3, 5] {
         for layer in Layer::examples(d) {
             let kind = layer.kind();
             let flow = Flow::<f64>::new(vec![layer], 0, 1).unwrap();
@@ -244,4 +245,55 @@ fn points_are_the_same_for_the_same_seed() {
     let names: Vec<_> = points(&cx).into_iter().map(|(n, _)| n).collect();
     assert_eq!(names, ["data", "samples", "10x out", "100x out"]);
     assert_eq!(points(&cx), points(&cx));
+}
+
+/// The cap is met with equality by a similarity at the latent origin, and breaks by 1e-9.
+#[test]
+fn the_density_cap_is_sharp_and_breaks() {
+    let d = 4;
+    let mut flow = Flow::<f64>::new(vec![Affine::new(d, Form::Full).into()], 0, 0).unwrap();
+    flow.parameters_mut()[0].data = Matrix::<f64>::identity(d).map(|v| 3.0 * v).into_data();
+    let good = Density::measure(&flow, &Matrix::zeros(1, d)).unwrap();
+    let none = || Err("not asked for".to_owned());
+    let o = S5::judge(std::slice::from_ref(&good), none());
+    holds(&o);
+    assert!(o.figures["least_slack"].as_f64().unwrap().abs() < 1e-12);
+    let mut bad = good.clone();
+    bad.log_p[0] += 1e-9;
+    fails(&S5::judge(&[bad.clone()], none()));
+    bad.log_p[0] = f64::NAN;
+    fails(&S5::judge(&[bad], none()));
+    assert!(matches!(S5::judge(&[], none()).verdict, Verdict::Undecided(_)));
+}
+
+/// Where the virial identity is certified the mean caps are decided; they break when the penalty's weight is overstated.
+#[test]
+fn mean_caps_under_the_penalty() {
+    for kind in [0, 2, 5] {
+        let mut core = {
+            let flow = flow(kind, 3, 0.2, 4);
+            flow.part(flow.core()).unwrap()
+        };
+        let x = normal(300, 3, 8);
+        let alpha = 0.05;
+        polish(&mut core, &x, alpha).unwrap();
+        let o = S5.check(&context(&core, Some(&x), alpha));
+        holds(&o);
+        assert!(o.figures.contains_key("mean_norm"), "{o:#?}");
+        let j = eigenflow::jacobian::jacobians(
+            &core,
+            &x,
+            eigenflow::jacobian::Direction::Normalize,
+            eigenflow::jacobian::Route::Push,
+        )
+        .unwrap();
+        let norm = (0..300).map(|i| j.get(i).iter().map(|v| v * v).sum()).collect();
+        let rows = Density { dim: 3, log_p: core.log_density(&x).unwrap(), norm, rounding: vec![0.0; 300] };
+        let good = Certified { alpha, slack: 1e-8, linear: kind == 0, rows };
+        assert!(good.violation().0 <= 1.0, "{:?}", good.violation());
+        // The identity belongs to another weight, so large that E‖J‖² > D/2α.
+        let bad = Certified { alpha: 100.0, ..good.clone() };
+        assert!(bad.violation().0 > 1.0);
+        fails(&S5::judge(&[Density::measure(&core, &x).unwrap()], Ok(bad)));
+    }
 }

@@ -74,7 +74,11 @@ fn usage_errors_name_the_option_and_what_there_is() {
     room.says("log-prob m.safetensors", 2, &["<DATA>"]);
     room.says("log-prob m.safetensors d.npy --colums x", 2, &["--colums"]);
     let train = "train builtin:s-curve?n=50 --out n.safetensors";
-    room.says(&format!("{train} --flow nsf"), 2, &["nsf", "affine, paper, paper-tril, realnvp"]);
+    room.says(
+        &format!("{train} --flow ffjord"),
+        2,
+        &["ffjord", "affine, glow", "nsf-ar, paper, paper-tril, realnvp"],
+    );
     room.says(&format!("{train} --preprocess pca"), 2, &["pca", "whiten"]);
     room.says(&format!("{train} --activation prelu"), 2, &["--activation", "silu"]);
     room.says(&format!("{train} --layers 0"), 2, &["--layers"]);

@@ -21,11 +21,11 @@ fn options_come_from_a_file_and_the_command_line_wins() {
         2,
         &["bad.toml", "learning-rate"],
     );
-    room.write("bad.toml", "flow = \"glow\"\n");
+    room.write("bad.toml", "flow = \"ffjord\"\n");
     room.says(
         "train builtin:s-curve?n=9 --out n.safetensors --config bad.toml",
         2,
-        &["bad.toml", "glow", "paper-tril"],
+        &["bad.toml", "ffjord", "paper-tril"],
     );
     room.says(
         "train builtin:s-curve?n=9 --out n.safetensors --config no.toml",
@@ -41,6 +41,12 @@ fn every_flow_and_preprocessing_trains() {
         "--flow affine --preprocess whiten",
         "--flow paper --layers 2 --activation sinh",
         "--flow paper-tril --layers 1 --preprocess none --batch-norm 1",
+        "--flow nice --layers 2 --hidden 4",
+        "--flow glow --layers 2 --hidden 4 --mask halves",
+        "--flow maf --layers 2 --hidden 4 --mask random",
+        "--flow iaf --layers 2 --hidden 4 --dtype f32",
+        "--flow nsf --layers 2 --hidden 4 --bins 4 --preprocess whiten",
+        "--flow nsf-ar --layers 2 --hidden 4,4 --bins 3 --activation relu --alpha 0.01",
         "--flow realnvp --layers 2 --hidden 4 --preprocess whiten --mask random --activation tanh",
     ] {
         let train =

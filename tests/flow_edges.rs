@@ -4,7 +4,8 @@ mod zoo;
 
 use eigenflow::flow::bijection::Bijection;
 use eigenflow::flow::bijections::{
-    Affine, BatchNorm, Coupling, Form, Logit, Permutation, Prelu, Sinh, SoftTail, Standardize,
+    Affine, BatchNorm, Coupling, Form, Logit, Permutation, PolarShear, Prelu, SCurveTube, Sinh, SoftTail,
+    Standardize, SwissRoll,
 };
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
@@ -101,6 +102,40 @@ fn huge_weights_give_numbers_or_typed_errors() {
             survives::<f64>(&case.name, &case.flow, x);
             survives::<f32>(&case.name, &case.flow.cast(), &x.cast());
         }
+    }
+}
+
+/// Rows off a sheet, and latents that leave it, are out of range by name; never NaN.
+#[test]
+fn sheets_end_somewhere() {
+    let refuse = |flow: &Flow<f64>, direction: &'static str, at: [f64; 3]| {
+        let x = Matrix::new(1, 3, at.to_vec());
+        let error = match direction {
+            "normalize" => flow.normalize(&x).unwrap_err(),
+            _ => flow.generate(&x).unwrap_err(),
+        };
+        assert!(matches!(error, Error::OutOfRange { direction: d, row: 0, .. } if d == direction), "{error}");
+        if direction == "normalize" {
+            assert!(flow.log_density(&x).is_err() && local_covariance(flow, &x, 3).is_err());
+        }
+    };
+    let tube = Flow::new(vec![SCurveTube::new(0.7, 0.1).into()], 0, 0).unwrap();
+    for x in [[0.0, 1.0, 3.1], [3.0, 1.0, 0.0], [0.1, 2.0, 0.0], [0.1, -0.1, 0.0], [-1.5, 1.0, -0.5]] {
+        refuse(&tube, "normalize", x);
+    }
+    for z in [[7.0, 0.0, 0.0], [0.1, 0.0, 10.5], [0.1, 0.0, -10.5]] {
+        refuse(&tube, "generate", z);
+    }
+    let roll = Flow::new(vec![SwissRoll::new(0.1).into()], 0, 0).unwrap();
+    for x in [[0.0, 1.0, 0.0], [20.0, 1.0, 0.0], [-9.0, 21.0, 0.0]] {
+        refuse(&roll, "normalize", x);
+    }
+    refuse(&roll, "generate", [0.0, 0.0, 31.0]);
+    // Both halves and both sides of the S, and the turns of the roll, come back.
+    for flow in [&tube, &roll] {
+        let z = flow.draw_latents(2000, 1.0, 3);
+        let back = flow.normalize(&flow.generate(&z).unwrap()).unwrap().0;
+        assert!(zoo::distance(&z, &back) < 1e-9);
     }
 }
 
@@ -208,6 +243,14 @@ fn malformed_flows_are_refused() {
         BatchNorm { momentum: 1.5, ..BatchNorm::new(1) }.into(),
         BatchNorm { epsilon: 0.0, ..BatchNorm::new(1) }.into(),
         BatchNorm { epsilon: f64::INFINITY, ..BatchNorm::new(1) }.into(),
+        PolarShear { dim: 2, twist: f64::NAN }.into(),
+        SCurveTube::new(0.0, 0.1).into(),
+        SCurveTube { high: 0.0, ..SCurveTube::new(1.0, 0.1) }.into(),
+        SCurveTube { radius: f64::INFINITY, ..SCurveTube::new(1.0, 0.1) }.into(),
+        SwissRoll::new(-1.0).into(),
+        SwissRoll { from: 3.0, ..SwissRoll::new(0.1) }.into(),
+        SwissRoll { to: 4.0, ..SwissRoll::new(0.1) }.into(),
+        SwissRoll { axis: [f64::NAN, 0.0], ..SwissRoll::new(0.1) }.into(),
     ];
     for layer in bad {
         let kind = layer.kind();
@@ -235,6 +278,11 @@ fn presets_refuse_what_is_not_theirs() {
     let wrong = [
         Preset { activation: Some(Nonlinearity::Tanh), ..named(Name::Paper) },
         Preset { activation: Some(Nonlinearity::Sinh), ..named(Name::Realnvp) },
+        Preset { bins: Some(1), ..named(Name::Nsf) },
+        Preset { bins: Some(1000), ..named(Name::NsfAr) },
+        Preset { scale_bound: Some(-1.0), ..named(Name::Iaf) },
+        Preset { hidden: Some(vec![0]), ..named(Name::Maf) },
+        Preset { activation: Some(Nonlinearity::Prelu), ..named(Name::Glow) },
         Preset { layers: Some(0), ..named(Name::Realnvp) },
         Preset { layers: Some(1001), ..named(Name::PaperTril) },
         Preset { hidden: Some(vec![3, 0]), ..named(Name::Realnvp) },

@@ -1,6 +1,6 @@
 //! Replaying a program on new inputs.
 
-use crate::plan::{Place, Plan, Reduction};
+use crate::plan::{Place, Plan};
 use crate::recorder::{Source, Tape, ValueId};
 use crate::stage::{Lane, Sinks, Stage, Workspace, run_shared};
 use crate::{Error, Recorder, Shape, Var};
@@ -172,18 +172,14 @@ impl<T: Real> Runner<T> {
                 shared: &self.shared,
                 workspaces: &self.workspaces,
             };
-            if index == 0 {
-                self.lanes.iter_mut().enumerate().for_each(|(k, lane)| stage.prepare(lane, k));
-            }
             if !phase.batch.is_empty() || !phase.outputs.is_empty() {
                 let sinks = sinks(outputs, phase.outputs.iter().map(|&(_, k)| k));
                 stage.lanes(&mut self.lanes, 0, sinks, threads > 1);
+            } else if index == 0 {
+                self.lanes.iter_mut().enumerate().for_each(|(k, lane)| stage.prepare(lane, k));
             }
-            if !phase.reductions.is_empty() {
-                add_lanes(&mut self.lanes, &phase.reductions);
-                for r in &phase.reductions {
-                    self.shared[r.shared].copy_from_slice(&self.lanes[0].sums[r.lane]);
-                }
+            for r in &phase.reductions {
+                self.shared[r.shared].copy_from_slice(&self.lanes[0].sums[r.lane]);
             }
         }
         for (&id, out) in plan.outputs.iter().zip(outputs) {
@@ -229,21 +225,4 @@ fn check<T: Real>(
     each("batch input", &tape.batch_inputs, &mut batch.iter().map(|x| x.len()))?;
     each("shared input", &tape.shared_inputs, &mut shared.iter().map(|x| x.len()))?;
     each("output", &plan.outputs, &mut outputs.iter().map(|x| x.len()))
-}
-
-/// Adds the sums of all lanes into lane 0, in a fixed tree.
-fn add_lanes<T: Real>(lanes: &mut [Lane<T>], reductions: &[Reduction]) {
-    let mut gap = 1;
-    while gap < lanes.len() {
-        let mut k = 0;
-        while k + gap < lanes.len() {
-            let (left, right) = lanes.split_at_mut(k + gap);
-            for s in reductions.iter().map(|r| r.lane) {
-                let pairs = left[k].sums[s].iter_mut().zip(&right[0].sums[s]);
-                pairs.for_each(|(a, &b)| *a += b);
-            }
-            k += 2 * gap;
-        }
-        gap *= 2;
-    }
 }

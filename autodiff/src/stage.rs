@@ -99,7 +99,8 @@ impl<T: Real> Stage<'_, T> {
         }
     }
 
-    /// Runs lanes `first ..`, splitting them between threads.
+    /// Runs lanes `first ..`, splitting them between threads, and adds their sums into the first one: the tree of the
+    /// additions is that of the splits, whoever runs them. The first phase makes lanes ready for a new run.
     pub fn lanes(&self, lanes: &mut [Lane<T>], first: usize, mut sinks: Sinks<'_, T>, parallel: bool) {
         if lanes.len() == 1 {
             return self.lane(&mut lanes[0], first, &mut sinks);
@@ -109,6 +110,9 @@ impl<T: Real> Stage<'_, T> {
         let rows = self.first_row(first + middle) - start;
         let total = self.first_row(first + lanes.len()) - start;
         if total == 0 {
+            if self.phase == 0 {
+                lanes.iter_mut().enumerate().for_each(|(k, lane)| self.prepare(lane, first + k));
+            }
             return;
         }
         let (a, b) = lanes.split_at_mut(middle);
@@ -125,10 +129,17 @@ impl<T: Real> Stage<'_, T> {
             self.lanes(a, first, left, false);
             self.lanes(b, first + middle, right, false);
         }
+        for r in &self.plan.phases[self.phase].reductions {
+            let pairs = a[0].sums[r.lane].iter_mut().zip(&b[0].sums[r.lane]);
+            pairs.for_each(|(a, &b)| *a += b);
+        }
     }
 
     /// Runs the shards of one lane, in order.
     fn lane(&self, lane: &mut Lane<T>, index: usize, sinks: &mut Sinks<'_, T>) {
+        if self.phase == 0 {
+            self.prepare(lane, index);
+        }
         let shards = self.first_shard(index)..self.first_shard(index + 1);
         if shards.is_empty() {
             return;

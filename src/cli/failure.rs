@@ -1,6 +1,6 @@
 //! How a command ends when it does not end well, and the exit codes.
 
-use crate::{data, flow, train};
+use crate::{data, flow, report, train};
 use std::process::ExitCode;
 
 /// Why a command failed.
@@ -47,8 +47,20 @@ impl From<flow::FileError> for Failure {
     }
 }
 
+impl From<flow::import::Error> for Failure {
+    fn from(error: flow::import::Error) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
 impl From<flow::Error> for Failure {
     fn from(error: flow::Error) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
+impl From<report::Error> for Failure {
+    fn from(error: report::Error) -> Self {
         Self::Input(error.to_string())
     }
 }

@@ -106,11 +106,11 @@ fn as_text<T: Element>(
     let _ = writeln!(text, "{file}: {}, {} columns, model format {FORMAT_VERSION}", T::NAME, flow.dim());
     let _ = writeln!(text, "columns: {}", model.columns.join(", "));
     let _ = writeln!(text, "parameters: {} trained, {} frozen", flow.trained(), frozen(flow));
-    let _ = writeln!(text, "\nlayer  kind          parameters");
+    let _ = writeln!(text, "\nlayer  kind              parameters");
     for (k, layer) in flow.layers().iter().enumerate() {
         let note = if k < flow.preprocessing() { "  preprocessing" } else { "" };
         let _ =
-            writeln!(text, "{k:>5}  {:<12}  {:>10}{note}", crate::flow::Layer::kind(layer), numbers(flow, k));
+            writeln!(text, "{k:>5}  {:<16}  {:>10}{note}", crate::flow::Layer::kind(layer), numbers(flow, k));
     }
     let _ = match condition {
         Ok(c) => writeln!(

@@ -5,6 +5,7 @@ mod covariance;
 mod data;
 mod failure;
 mod generate;
+mod import;
 mod inspect;
 mod interrupt;
 mod jacobian;
@@ -12,10 +13,12 @@ mod log_prob;
 mod normalize;
 mod output;
 mod progress;
+mod report;
 mod sample;
 mod score;
 mod session;
 mod settings;
+mod stability;
 mod train;
 mod verify;
 mod version;
@@ -68,8 +71,14 @@ enum Command {
     Components(components::Arguments),
     /// Architecture, parameters, training record and condition of a model
     Inspect(inspect::Arguments),
+    /// Another library's weights as a model
+    Import(import::ImportArguments),
+    /// A model's weights in another library's names
+    Export(import::ExportArguments),
     /// A built-in data set as a file, or a list of them
     Data(data::Arguments),
+    /// Rebuild the HTML report of a verification from its report.json
+    Report(report::Arguments),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -102,7 +111,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Covariance(a) => covariance::run(s, a),
         Command::Components(a) => components::run(s, a),
         Command::Inspect(a) => inspect::run(s, a),
+        Command::Import(a) => import::import(s, a),
+        Command::Export(a) => import::export(s, a),
         Command::Data(a) => data::run(s, a),
+        Command::Report(a) => report::run(s, a),
         Command::Other(words) => {
             let name = words.first().map(|w| w.to_string_lossy()).unwrap_or_default();
             let command = Cli::command();

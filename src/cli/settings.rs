@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
-    /// Flow: affine, paper, paper-tril or realnvp [default: realnvp]
+    /// Flow: affine, glow, iaf, maf, nice, nsf, nsf-ar, paper, paper-tril or realnvp [default: realnvp]
     #[arg(long, value_name = "F", value_parser = flow)]
     pub flow: Option<Name>,
-    /// Number of layers: couplings of realnvp [default: 8], activations of paper [default: 4]
+    /// Number of layers: couplings of realnvp, nice, nsf, steps of glow [default: 8], autoregressive layers of maf, iaf,
+    /// nsf-ar [default: 5], activations of paper [default: 4]
     #[arg(long, value_name = "L")]
     pub layers: Option<usize>,
     /// Widths of a conditioner's hidden layers [default: 128,128]
@@ -24,10 +25,14 @@ pub(crate) struct Settings {
     /// [default: silu]
     #[arg(long, value_name = "A", value_parser = named::<Nonlinearity>)]
     pub activation: Option<Nonlinearity>,
+    /// Bins of the splines of nsf and nsf-ar [default: 8]
+    #[arg(long, value_name = "K")]
+    pub bins: Option<usize>,
     /// Bound c of a coupling's log-scale: the scale lies in [e^-c, e^c] [default: 2]
     #[arg(long, value_name = "C", allow_negative_numbers = true)]
     pub scale_bound: Option<f64>,
-    /// How couplings split columns: halves, alternating or random [default: random]
+    /// How couplings split columns: halves, alternating or random [default: random]; random orders the columns of
+    /// autoregressive layers at random, otherwise the given order and its reverse take turns
     #[arg(long, value_name = "MASK", value_parser = named::<Mask>)]
     pub mask: Option<Mask>,
     /// Batch normalization after every so many layers of paper; 0 is never [default: 0]
@@ -134,6 +139,7 @@ impl WithFile {
             layers,
             hidden,
             activation,
+            bins,
             scale_bound,
             mask,
             batch_norm,
@@ -171,6 +177,7 @@ impl Settings {
             layers: self.layers,
             hidden: self.hidden.clone(),
             activation: self.activation,
+            bins: self.bins,
             scale_bound: self.scale_bound,
             mask: self.mask,
             batch_norm: self.batch_norm,

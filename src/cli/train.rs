@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// of the optimiser and the learning-rate schedule start anew
     #[arg(long)]
     resume: bool,
+    /// Go on from this model instead of a new one, its preprocessing and its architecture included [default: a new model]
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    from: Option<PathBuf>,
 }
 
 /// Least time between two checkpoints.
@@ -45,10 +48,14 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     settings.options(s.seed()).check()?;
     probe(&a.out)?;
     let checkpoint = checkpoint_of(&a.out);
-    let resumed = if a.resume { Some(AnyModel::load(&checkpoint)?) } else { None };
+    let resumed = match &a.from {
+        Some(path) => Some(AnyModel::load(path)?),
+        None if a.resume => Some(AnyModel::load(&checkpoint)?),
+        None => None,
+    };
     let single = match (s.global.dtype, &resumed) {
         (Some(given), Some(model)) if (given == Dtype::F32) != (model.dtype() == "f32") => {
-            let (file, has) = (checkpoint.display(), model.dtype());
+            let (file, has) = (a.from.as_ref().unwrap_or(&checkpoint).display(), model.dtype());
             return Err(Failure::Input(format!("--dtype: {file} is {has}; resume in that precision")));
         }
         (given, None) => given == Some(Dtype::F32),
@@ -121,6 +128,7 @@ impl Job<'_> {
         let held: Option<Matrix<T>> = valid.as_ref().map(Table::cast).transpose()?;
         let Start { mut model, warnings, done } = match resumed {
             None => self.fresh(&training, &options)?,
+            Some(given) if self.a.from.is_some() => self.continued(given.cast(), &training)?,
             Some(checkpoint) => self.resumed(checkpoint.cast(), &training, &mut options)?,
         };
         for warning in &warnings {
@@ -130,7 +138,7 @@ impl Job<'_> {
         interrupt::wait_for_epoch();
         s.note(&format!(
             "training {} on {} rows, {} for validation; Ctrl-C stops after an epoch and keeps a checkpoint",
-            self.settings.preset().flow.as_str(),
+            self.what(),
             x.rows(),
             held.as_ref().map_or(0, Matrix::rows)
         ));
@@ -216,6 +224,19 @@ impl Job<'_> {
         Ok(Start { model, warnings, done: 0 })
     }
 
+    /// The model given, whatever its layers.
+    fn continued<T: Element>(&self, mut model: Model<T>, training: &Table) -> Result<Start<T>, Failure> {
+        if model.flow.dim() != training.cols() {
+            let file = self.a.from.as_deref().unwrap_or(&self.checkpoint).display();
+            let (has, given) = (model.flow.dim(), training.cols());
+            let message =
+                format!("--from {file}: the model has {has} columns, {} has {given}", training.source);
+            return Err(Failure::Input(message));
+        }
+        model.columns.clone_from(&training.names);
+        Ok(Start { model, warnings: Vec::new(), done: 0 })
+    }
+
     /// The model of a checkpoint; `options` become those of what is left to do.
     fn resumed<T: Element>(
         &self,
@@ -252,11 +273,18 @@ impl Job<'_> {
         Ok(Start { model, warnings: Vec::new(), done })
     }
 
+    /// What is trained, in messages.
+    fn what(&self) -> String {
+        let preset = || self.settings.preset().flow.as_str().to_owned();
+        self.a.from.as_ref().map_or_else(preset, |path| path.display().to_string())
+    }
+
     /// What the record says beside the training itself.
     fn provenance(&self, training: &Table, valid: Option<&Table>, done: usize) -> Value {
         json!({
-            "flow": self.settings.preset(),
-            "preprocess": self.settings.preprocess(),
+            "flow": self.a.from.is_none().then(|| self.settings.preset()),
+            "preprocess": self.a.from.is_none().then(|| self.settings.preprocess()),
+            "from": self.a.from.as_ref().map(|path| path.display().to_string()),
             "data": training.source,
             "validation-data": valid.map(|v| &v.source),
             "epochs-before": done,

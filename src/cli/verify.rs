@@ -5,15 +5,19 @@ use super::output::{print, print_json};
 use super::progress::Progress;
 use super::session::Session;
 use super::settings::{Settings, Valid, WithFile};
+use super::stability::study as study_of;
 use crate::data::builtin::s_curve_log_densities;
 use crate::data::{Source, Table};
 use crate::flow::presets::Name;
 use crate::flow::{AnyModel, Flow, Model};
 use crate::random::generator;
-use crate::report::{Report, Section, html, json, table};
-use crate::theory::{Context, registry};
+use crate::report::pictures::pictures;
+use crate::report::{Check, Report, Section, html, json, table};
+use crate::theory::power::power;
+use crate::theory::{Context, Outcome, alarm, registry};
 use crate::train::polish::{output_affine, polish};
-use crate::train::{self, TrainOptions, build, fit};
+use crate::train::{self, TrainOptions, TrainingRecord, build, fit};
+use eigenflow_linalg::Matrix;
 use rand::RngExt;
 use serde_json::Value;
 use std::ops::ControlFlow;
@@ -36,6 +40,14 @@ pub(crate) struct Arguments {
     /// Fewer training steps, points and draws, at the same false-alarm rate
     #[arg(long)]
     pub quick: bool,
+    /// Study what the Tikhonov weight does to likelihood and condition, for linear flows and for this one, which is
+    /// trained for several weights [default: where the data have null directions, unless --quick]
+    #[arg(long)]
+    pub stability: bool,
+    /// Find for each claim about Jacobians the smallest relative error of J that it notices (a decade), by putting errors in;
+    /// about five times the work
+    #[arg(long)]
+    pub power: bool,
     /// Folder for report.html, report.json and model.safetensors (further embedded sets: model-NAME.safetensors)
     /// [default: none is written]
     #[arg(long, value_name = "DIR")]
@@ -58,6 +70,8 @@ const EXACT_COLUMNS: usize = 12;
 const POLISH_WORK: usize = 4_000_000;
 /// Fresh draws for the gap to a known density.
 const FRESH: usize = 200_000;
+/// Draws that are shown of a model without data.
+const OWN: usize = 1000;
 /// Integers with at most this many values are counts or grey levels, not measurements.
 const LEVELS: usize = 257;
 
@@ -77,7 +91,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     } else {
         let data: Vec<&str> = a.data.as_deref().map_or_else(|| EMBEDDED.to_vec(), |d| vec![d]);
         for (k, data) in data.into_iter().enumerate() {
-            let (section, model) = trained(s, a, &ids, &settings, data)?;
+            let (section, model, study) = trained(s, a, &ids, &settings, data)?;
             if let Some(folder) = &a.out {
                 let name = if k == 0 {
                     "model.safetensors".to_owned()
@@ -86,10 +100,12 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
                 };
                 model.save(&folder.join(name))?;
             }
-            if !s.global.json {
-                print(&format!("{}\n", table::text(&section)))?;
+            for section in std::iter::once(section).chain(study) {
+                if !s.global.json {
+                    print(&format!("{}\n", table::text(&section)))?;
+                }
+                sections.push(section);
             }
-            sections.push(section);
         }
     }
     finish(s, a, &Report::new(s.seed(), sections))
@@ -114,18 +130,53 @@ fn short(data: &str) -> &str {
 }
 
 /// Checks of the claims on one model and its data.
-fn check(name: &str, ids: &[String], cx: &Context<'_>, notes: Vec<String>, s: &Session) -> Section {
+fn check(
+    name: &str,
+    ids: &[String],
+    cx: &Context<'_>,
+    mut notes: Vec<String>,
+    s: &Session,
+    with_power: bool,
+) -> Section {
     s.note(&format!("{name}: checking claims"));
-    let statements: Vec<(&'static str, &'static str)> =
-        registry::claims().iter().map(|c| (c.id(), c.statement())).collect();
-    let checks = registry::verify(cx, ids)
-        .into_iter()
-        .map(|o| {
-            let statement = statements.iter().find(|(id, _)| *id == o.id).map_or("", |(_, s)| s);
-            (statement.to_owned(), o)
-        })
-        .collect();
+    notes.push(format!(
+        "false alarms: a healthy model fails anything in the whole run with a chance of at most 1 in {:.0}, over all claims, \
+         points and data sets",
+        1.0 / alarm::RUN
+    ));
+    let claims = registry::claims();
+    let claim = |id: &str| claims.iter().find(|c| c.id() == id);
+    let mut outcomes = registry::verify(cx, ids);
+    if with_power {
+        s.note(&format!("{name}: putting errors into Jacobians"));
+        for o in &mut outcomes {
+            if let Some(found) = claim(&o.id).and_then(|c| power(c.as_ref(), cx)) {
+                *o = o.clone().figure("power", found);
+                if found.is_finite() {
+                    o.tolerance += &format!("; notices errors of {found:.0e} in J");
+                } else {
+                    o.tolerance += "; does not notice errors in J here";
+                }
+            }
+        }
+    }
+    let check = |o: Outcome| claim(&o.id).map(|c| Check::of(c.as_ref(), o));
+    let checks = outcomes.into_iter().filter_map(check).collect();
     Section { notes, ..Section::new(name, checks) }
+}
+
+/// Adds the pictures of the model on these rows; where they cannot be made, a note says why.
+fn show(
+    section: &mut Section,
+    cx: &Context<'_>,
+    data: &Matrix<f64>,
+    names: &[String],
+    record: Option<&TrainingRecord>,
+) {
+    match pictures(cx.flow, data, cx.held_out, names, record) {
+        Ok(charts) => section.charts = charts,
+        Err(error) => section.notes.push(format!("no pictures: {error}")),
+    }
 }
 
 /// A model from a file: its own samples, or the rows given.
@@ -151,21 +202,27 @@ fn given(
     };
     let on = rows.as_ref().map_or_else(|| "its own samples".to_owned(), |r| r.table.source.clone());
     let notes = vec![format!("model {} on {on}; α = {}", path.display(), cx.alpha)];
-    let section = check(&path.display().to_string(), ids, &cx, notes, s);
+    let mut section = check(&path.display().to_string(), ids, &cx, notes, s, a.power);
+    let drawn = match x {
+        Some(x) => x.clone(),
+        None => model.flow.sample(OWN, 1.0, s.seed())?,
+    };
+    let record = model.record.clone().and_then(|r| serde_json::from_value(r).ok());
+    show(&mut section, &cx, &drawn, &model.columns, record.as_ref());
     if !s.global.json {
         print(&format!("{}\n", table::text(&section)))?;
     }
     Ok(section)
 }
 
-/// A model trained on the data, and the checks on it.
+/// A model trained on the data, the checks on it, and the stability study where it is wanted.
 fn trained(
     s: &Session,
     a: &Arguments,
     ids: &[String],
     settings: &Settings,
     data: &str,
-) -> Result<(Section, Model<f64>), Failure> {
+) -> Result<(Section, Model<f64>, Option<Section>), Failure> {
     let source: Source = data.parse().map_err(Failure::from)?;
     let mut notes = Vec::new();
     let table = dequantise(s, source.load(&s.selection())?, &mut notes);
@@ -216,9 +273,10 @@ fn trained(
     if settings.epochs.is_none() {
         options.epochs = epochs(training.rows(), &options, a.quick);
     }
-    let mut flow = prepared.flow;
+    let mut flow = prepared.flow.clone();
+    let mut record = None;
     if preset.flow != Name::Affine {
-        train(s, &mut flow, &training, held.as_ref(), &options, &mut notes).map_err(named)?;
+        record = Some(train(s, &mut flow, &training, held.as_ref(), &options, &mut notes).map_err(named)?);
     }
     polished(s, &mut flow, &training, &options, &mut notes);
     if let Some(note) = gap_to_truth(&source, &training, &flow, s.seed(), a.quick) {
@@ -233,9 +291,13 @@ fn trained(
         seed: s.seed(),
         quick: a.quick,
     };
-    let section = check(&training.source, ids, &cx, notes, s);
+    let mut section = check(&training.source, ids, &cx, notes, s, a.power);
+    show(&mut section, &cx, &training.values, &training.names, record.as_ref());
+    let wanted = a.stability || (prepared.null_directions > 0 && !a.quick);
+    let study = held.as_ref().filter(|_| wanted);
+    let study = study.map(|held| study_of(s, settings, &training, held, &options, a.quick)).transpose()?;
     let record = serde_json::json!({ "options": options, "data": training.source, "flow": preset });
-    Ok((section, Model { flow: flow.clone(), columns: training.names, record: Some(record) }))
+    Ok((section, Model { flow: flow.clone(), columns: training.names, record: Some(record) }, study))
 }
 
 /// Epochs that make about the number of steps that verification takes.
@@ -288,7 +350,7 @@ fn train(
     held: Option<&Table>,
     options: &TrainOptions,
     notes: &mut Vec<String>,
-) -> Result<(), train::Error> {
+) -> Result<TrainingRecord, train::Error> {
     s.note(&format!(
         "{}: training {} parameters on {} rows",
         training.source,
@@ -313,7 +375,7 @@ fn train(
             null(best.condition)
         ));
     }
-    Ok(())
+    Ok(record)
 }
 
 /// Brings the output affine layer to its optimum on the training rows, where that is affordable.

@@ -1,5 +1,12 @@
 //! Un-whitened components: latents turned into local principal coordinates, in units of the data.
 
+mod graph;
+mod lanczos;
+mod signs;
+
+pub use graph::nearest_neighbours;
+pub use signs::{Synchronised, synchronise};
+
 use crate::flow::{Error, Flow};
 use crate::jacobian::local_covariance;
 use eigenflow_linalg::{Batch, Matrix, Real};
@@ -75,4 +82,41 @@ pub fn components<T: Real>(flow: &Flow<T>, x: &Matrix<T>, top: usize) -> Result<
         }
     }
     Ok(out)
+}
+
+impl<T: Real> Components<T> {
+    /// `A_ij = <v_i, v_j>` of the axes of component `k` at the given pairs of rows.
+    pub fn agreements(&self, k: usize, pairs: &[(usize, usize)]) -> Vec<(usize, usize, f64)> {
+        let (d, top) = (self.axes.rows(), self.axes.cols());
+        let dot = |i: usize, j: usize| {
+            let (a, b) = (self.axes.get(i), self.axes.get(j));
+            (0..d).map(|r| a[r * top + k].f64() * b[r * top + k].f64()).sum()
+        };
+        pairs.iter().map(|&(i, j)| (i, j, dot(i, j))).collect()
+    }
+
+    /// Gives the axes, and with them the values, the signs in which neighbouring rows agree best: those of [`synchronise`] on the graph
+    /// of the `neighbours` nearest rows of `x`, the rows that these components are of. What it reached for each component is returned.
+    ///
+    /// Unlike everything else, an aligned sign depends on the other rows: that is what it is for.
+    ///
+    /// # Errors
+    /// If an entry of `x` or of an axis is not finite.
+    pub fn align(&mut self, x: &Matrix<T>, neighbours: usize) -> Result<Vec<Synchronised>, Error> {
+        let (d, top) = (self.axes.rows(), self.axes.cols());
+        let pairs = nearest_neighbours(&x.cast(), neighbours)?;
+        let mut all = Vec::new();
+        for k in 0..top {
+            let found = synchronise(x.rows(), &self.agreements(k, &pairs))?;
+            for (row, sign) in found.signs.iter().enumerate().filter(|(_, s)| **s < 0.0) {
+                let sign = T::of(*sign);
+                self.values[(row, k)] *= sign;
+                for i in 0..d {
+                    self.axes.data_mut()[(row * d + i) * top + k] *= sign;
+                }
+            }
+            all.push(found);
+        }
+        Ok(all)
+    }
 }

@@ -4,6 +4,7 @@
 //! log-determinant) and `generate` (latent to data) on a tape. Densities, sampling, training,
 //! Jacobians and the theorem checks all run that one definition; nobody writes a Jacobian beside it.
 
+use super::rounding::RoundingAt;
 use eigenflow_autodiff::{Recorder, Var};
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -102,6 +103,25 @@ pub trait Bijection {
     fn examples(dim: usize) -> Vec<Self>
     where
         Self: Sized;
+
+    /// What one evaluation in each direction rounds, with the given parameters: claim S6 derives its tolerance
+    /// from this. What is the same for all rows is worked out once, before the function is given.
+    fn rounding<'a>(&'a self, parameters: &'a [&'a [f64]]) -> RoundingAt<'a>;
+
+    /// A lower bound of the number of parameter entries, found without allocating them: a file that holds
+    /// fewer is refused before anything is.
+    fn least_entries(&self) -> u128 {
+        0
+    }
+
+    /// What is wrong with the parameters, given in the order of [`Bijection::declare`], beyond their shapes.
+    ///
+    /// # Errors
+    /// With the reason.
+    fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {
+        let _ = parameters;
+        Ok(())
+    }
 
     /// What is wrong with the fields, if they come from a file that was tampered with.
     fn check(&self) -> Result<(), &'static str> {

@@ -225,7 +225,7 @@ fn fill<T: Real>(header: Header, tensors: &SafeTensors<'_>, file: &str) -> Resul
     // Nothing is allocated for a header that promises more than the file holds.
     let held: u128 =
         tensors.iter().map(|(_, t)| t.shape().iter().map(|&n| n as u128).product::<u128>()).sum();
-    let promised = layers.iter().fold(0_u128, |n, layer| n.saturating_add(least_entries(layer)));
+    let promised = layers.iter().fold(0_u128, |n, layer| n.saturating_add(layer.least_entries()));
     if promised > held {
         return Err(bad(format!("its layers need at least {promised} numbers, the file holds {held}")));
     }
@@ -256,24 +256,8 @@ fn fill<T: Real>(header: Header, tensors: &SafeTensors<'_>, file: &str) -> Resul
             ));
         }
     }
+    flow.check_parameters().map_err(|e| bad(e.to_string()))?;
     Ok(Model { flow, columns, record })
-}
-
-/// A lower bound of a layer's number of parameters that is found without allocating them.
-fn least_entries(layer: &Layer) -> u128 {
-    match layer {
-        Layer::Affine(l) => (l.dim as u128).saturating_mul(l.dim as u128),
-        Layer::Coupling(l) => {
-            // With nothing that passes, the network is its last bias.
-            let inputs = l.dim.saturating_sub(l.moved.len());
-            let hidden = if inputs == 0 { &[][..] } else { &l.hidden };
-            let outputs = 2 * l.moved.len();
-            let widths: Vec<u128> =
-                [inputs].iter().chain(hidden).chain([&outputs]).map(|&w| w as u128).collect();
-            widths.windows(2).fold(0, |n, w| n.saturating_add(w[0].saturating_mul(w[1])))
-        }
-        _ => 0,
-    }
 }
 
 fn dtype<T: Real>() -> Dtype {

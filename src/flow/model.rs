@@ -101,6 +101,26 @@ impl<T: Real> Flow<T> {
         Ok(Self { dim, layers, preprocessing, parameters, of_layer })
     }
 
+    /// Whether the parameters are such as the layers need beyond their shapes: what comes from a file may not be.
+    ///
+    /// # Errors
+    /// Names the first layer at fault.
+    pub fn check_parameters(&self) -> Result<(), Error> {
+        for (layer, kind) in self.layers.iter().enumerate() {
+            let own: Vec<Vec<f64>> = self.parameters[self.parameters_of(layer)]
+                .iter()
+                .map(|p| p.data.iter().map(|x| x.f64()).collect())
+                .collect();
+            let own: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
+            kind.check_parameters(&own).map_err(|reason| Error::Layer {
+                layer,
+                kind: kind.kind(),
+                reason,
+            })?;
+        }
+        Ok(())
+    }
+
     /// Number of columns `D`.
     pub fn dim(&self) -> usize {
         self.dim
@@ -182,6 +202,18 @@ impl<T: Real> Flow<T> {
             to.data.clone_from(&self.parameters[from].data);
         }
         Ok(part)
+    }
+
+    /// The same flow with one more layer, freshly initialised, at the latent end.
+    ///
+    /// # Errors
+    /// As [`Flow::new`].
+    pub fn followed_by(&self, layer: Layer) -> Result<Self, Error> {
+        let mut layers = self.layers.clone();
+        layers.push(layer);
+        let mut longer = Self::new(layers, self.preprocessing, 0)?;
+        longer.replace(0, self);
+        Ok(longer)
     }
 
     /// Takes over the parameters of `part`, which was cut out at layer `at`.

@@ -2,9 +2,11 @@
 
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
-    Affine, Asinh, Banana, BatchNorm, Coupling, Logit, Permutation, Prelu, Sinh, SinhArcsinh, SoftTail,
-    Standardize,
+    ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Coupling, Exp, GeneralCoupling, Householder,
+    LeakyRelu, Logit, LuLinear, Permutation, PolarShear, Prelu, SCurveTube, Sinh, SinhArcsinh, SoftTail,
+    Softplus, Standardize, SwissRoll, Tanh,
 };
+use super::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -72,6 +74,18 @@ macro_rules! registry {
                 match self { $(Self::$layer(l) => l.check(),)* }
             }
 
+            fn rounding<'a>(&'a self, parameters: &'a [&'a [f64]]) -> RoundingAt<'a> {
+                match self { $(Self::$layer(l) => l.rounding(parameters),)* }
+            }
+
+            fn least_entries(&self) -> u128 {
+                match self { $(Self::$layer(l) => l.least_entries(),)* }
+            }
+
+            fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {
+                match self { $(Self::$layer(l) => l.check_parameters(parameters),)* }
+            }
+
             fn smoothness(&self) -> Smoothness {
                 match self { $(Self::$layer(l) => l.smoothness(),)* }
             }
@@ -84,16 +98,28 @@ macro_rules! registry {
 }
 
 registry! {
+    "act-norm" => ActNorm,
     "affine" => Affine,
     "asinh" => Asinh,
+    "autoregressive" => Autoregressive,
     "banana" => Banana,
     "batch-norm" => BatchNorm,
     "coupling" => Coupling,
+    "exp" => Exp,
+    "general-coupling" => GeneralCoupling,
+    "householder" => Householder,
+    "leaky-relu" => LeakyRelu,
     "logit" => Logit,
+    "lu-linear" => LuLinear,
     "permutation" => Permutation,
+    "polar-shear" => PolarShear,
     "prelu" => Prelu,
+    "s-curve-tube" => SCurveTube,
     "sinh" => Sinh,
     "sinh-arcsinh" => SinhArcsinh,
     "soft-tail" => SoftTail,
+    "softplus" => Softplus,
     "standardize" => Standardize,
+    "swiss-roll" => SwissRoll,
+    "tanh" => Tanh,
 }

@@ -1,6 +1,6 @@
 //! What a claim shows: a chart as plain data. How it is drawn is the report's affair.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A chart: marks over two axes, with the text that stands for it where it cannot be seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,12 +38,20 @@ pub struct Mark {
     /// How the points are drawn.
     pub shape: Shape,
     /// Horizontal positions.
+    #[serde(deserialize_with = "numbers")]
     pub x: Vec<f64>,
     /// Vertical positions.
+    #[serde(deserialize_with = "numbers")]
     pub y: Vec<f64>,
     /// Half lengths of the error bars, one a point, or empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "numbers")]
     pub error: Vec<f64>,
+}
+
+/// JSON has neither NaN nor infinities: they are written as null, and null reads as NaN. None of them is drawn.
+fn numbers<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f64>, D::Error> {
+    let values = Vec::<Option<f64>>::deserialize(d)?;
+    Ok(values.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect())
 }
 
 /// How the points of a mark are drawn.

@@ -1,6 +1,7 @@
 //! The contract of a claim.
 
 use super::chart::Chart;
+use super::power::JacobianError;
 use crate::flow::Flow;
 use eigenflow_linalg::Matrix;
 use serde::{Deserialize, Serialize};
@@ -72,8 +73,23 @@ pub trait Claim: Send + Sync {
     /// The statement in one line.
     fn statement(&self) -> &'static str;
 
+    /// The statement in mathematics: LaTeX without delimiters, which the report shows as MathML.
+    fn formula(&self) -> &'static str {
+        ""
+    }
+
+    /// What to do where the claim fails: what the likely causes are, and in which order to look at them.
+    fn remedy(&self) -> &'static str {
+        ""
+    }
+
     /// Checks the claim on a model and data.
     fn check(&self, cx: &Context<'_>) -> Outcome;
+
+    /// The same with an error in every Jacobian that the claim checks, for its power; `None` if it checks none.
+    fn check_broken(&self, _cx: &Context<'_>, _error: &JacobianError) -> Option<Outcome> {
+        None
+    }
 }
 
 impl Outcome {

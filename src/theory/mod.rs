@@ -1,10 +1,12 @@
 //! The theorem checks: every claim is an object with a prediction, a measurement, a tolerance
 //! derived from theory, and a verdict.
 
+pub mod alarm;
 pub mod chart;
 pub mod claim;
 pub mod linear;
 pub mod local;
+pub mod power;
 pub mod registry;
 pub mod stability;
 pub mod tolerance;

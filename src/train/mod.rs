@@ -7,7 +7,7 @@ mod adam;
 mod error;
 mod fit;
 mod guard;
-mod objective;
+pub(crate) mod objective;
 mod options;
 pub mod polish;
 mod prepare;

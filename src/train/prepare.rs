@@ -3,7 +3,7 @@
 use super::{Error, TrainOptions};
 use crate::flow::bijections::{Affine, Form, SoftTail, Standardize};
 use crate::flow::presets::{Name, Preset};
-use crate::flow::{Flow, Layer};
+use crate::flow::{Flow, Layer, Parameter};
 use eigenflow_linalg::eigen::eigh;
 use eigenflow_linalg::{Matrix, Real};
 use serde::{Deserialize, Serialize};
@@ -103,8 +103,37 @@ pub fn build<T: Real>(
         let w = Matrix::from_fn(d, d, |i, j| (0..d).map(|k| v[(i, k)] * root[k] * v[(j, k)]).sum());
         set("layers.1.weight", w.data());
     }
+    normalise_activations(&mut flow, x)?;
     let warnings = warnings(&constant, null_directions, options);
     Ok(Prepared { flow, warnings, constant, null_directions })
+}
+
+/// Rows from which activation normalization starts.
+const ACTIVATION_ROWS: usize = 4096;
+
+/// Sets each activation normalization so that the rows leave it with mean 0 and variance 1; columns that are constant
+/// there keep their scale.
+fn normalise_activations<T: Real>(flow: &mut Flow<T>, x: &Matrix<f64>) -> Result<(), Error> {
+    if !flow.layers().iter().any(|l| matches!(l, Layer::ActNorm(_))) {
+        return Ok(());
+    }
+    let n = x.rows().min(ACTIVATION_ROWS);
+    let mut h = Matrix::new(n, x.cols(), x.data()[..n * x.cols()].to_vec()).cast::<T>();
+    for k in 0..flow.layers().len() {
+        if matches!(flow.layers()[k], Layer::ActNorm(_)) {
+            let (mean, scale) = moments(&h.cast::<f64>());
+            let first = flow.parameters_of(k).start;
+            let Some([log, shift]) = flow.parameters_mut().get_mut(first..first + 2) else { continue };
+            let set = |p: &mut Parameter<T>, j: usize, v: f64| p.data[j] = T::of(v);
+            for (j, (&mean, &scale)) in mean.iter().zip(&scale).enumerate() {
+                let scale = if is_constant(mean, scale) { 1.0 } else { scale };
+                set(log, j, -scale.ln());
+                set(shift, j, -mean / scale);
+            }
+        }
+        h = flow.part(k..k + 1)?.normalize(&h)?.0;
+    }
+    Ok(())
 }
 
 fn warnings(constant: &[usize], null_directions: usize, options: &TrainOptions) -> Vec<String> {

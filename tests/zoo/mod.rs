@@ -36,6 +36,9 @@ pub fn randomise(flow: &mut Flow<f64>, seed: u64) {
             Role::Bias => 0.4,
             Role::Frozen => 0.0,
         };
+        if p.name.contains("mask") {
+            continue;
+        }
         for x in &mut p.data {
             let u = 2.0 * random.random::<f64>() - 1.0;
             *x = match p.role {
@@ -92,6 +95,19 @@ fn options() -> Vec<Preset> {
                     });
                 }
             }
+        }
+    }
+    for flow in [Name::Nice, Name::Glow, Name::Maf, Name::Iaf, Name::Nsf, Name::NsfAr] {
+        for (mask, activation) in [(Mask::Halves, Nonlinearity::Tanh), (Mask::Random, Nonlinearity::Silu)] {
+            all.push(Preset {
+                layers: Some(2),
+                hidden: Some(vec![6, 5]),
+                activation: Some(activation),
+                bins: Some(4),
+                mask: Some(mask),
+                output_affine: mask == Mask::Random,
+                ..named(flow)
+            });
         }
     }
     all

@@ -1,6 +1,7 @@
 //! The banana: a parabolic shear, with closed forms for everything.
 
 use crate::flow::bijection::{Bijection, Declaration, Growth, Scope};
+use crate::flow::rounding::{Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -60,6 +61,18 @@ impl Bijection for Banana {
 
     fn growth(&self) -> Growth {
         Growth::Polynomial
+    }
+
+    fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        Box::new(|x, z| {
+            Rounding::columns(x.len(), |j| {
+                if j == 0 {
+                    return (0.0, 0.0, 0.0);
+                }
+                let bend = 4.0 * p[0][j - 1].abs() * (x[0] * x[0] + 1.0);
+                (bend + x[j].abs() + z[j].abs(), bend + x[j].abs() + z[j].abs(), 0.0)
+            })
+        })
     }
 
     fn examples(dim: usize) -> Vec<Self> {

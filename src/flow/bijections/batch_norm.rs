@@ -1,6 +1,7 @@
 //! Batch normalization with running statistics.
 
 use crate::flow::bijection::{Bijection, Declaration, Role, Scope};
+use crate::flow::rounding::{FUNCTION, Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -84,6 +85,21 @@ impl Bijection for BatchNorm {
         let (log_gamma, beta) = (scope.params[0], scope.params[1]);
         let deviation = (scope.params[VARIANCE] + T::of(self.epsilon)).sqrt();
         (z - beta) * (deviation / log_gamma.exp()) + scope.params[MEAN]
+    }
+
+    fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        Box::new(|x, z| {
+            Rounding::columns(x.len(), |j| {
+                let (log_gamma, beta, m) = (p[0][j], p[1][j], p[MEAN][j]);
+                let deviation = (p[VARIANCE][j] + self.epsilon).sqrt();
+                let scale = log_gamma.exp() / deviation;
+                // The exponent's own error is the relative error of the scale.
+                let relative = 2.0 * FUNCTION + FUNCTION * (log_gamma.abs() + deviation.ln().abs());
+                let latent = (x[j].abs() + m.abs()) * scale * (1.0 + relative) + beta.abs() + z[j].abs();
+                let data = (z[j].abs() + beta.abs()) / scale * (1.0 + relative) + m.abs() + x[j].abs();
+                (latent, data, relative)
+            })
+        })
     }
 
     fn examples(dim: usize) -> Vec<Self> {

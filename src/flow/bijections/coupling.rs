@@ -3,6 +3,8 @@
 use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use crate::flow::conditioner::{Activation, Mlp};
 use crate::flow::fused::{Spec, coupling};
+use crate::flow::number::{Bounded, Number};
+use crate::flow::rounding::{Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -38,10 +40,11 @@ impl Coupling {
 
     fn network(&self) -> Mlp {
         Mlp {
-            inputs: self.dim - self.moved.len(),
+            inputs: self.dim.saturating_sub(self.moved.len()),
             hidden: self.hidden.clone(),
             outputs: 2 * self.moved.len(),
             activation: self.activation,
+            residual: false,
         }
     }
 
@@ -119,6 +122,28 @@ impl Bijection for Coupling {
             Activation::Tanh => Growth::Linear,
             Activation::Relu | Activation::Silu => Growth::Polynomial,
         }
+    }
+
+    /// `b' = b e^l + t`, with the running error of the network that gives `l` and `t`.
+    fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        let (network, passed, m) = (self.network(), self.passed(), self.moved.len());
+        Box::new(move |x, z| {
+            let input: Vec<Bounded> = passed.iter().map(|&j| Bounded::exact(x[j])).collect();
+            let raw = network.bounded(p, &input);
+            let mut out = Rounding::none(self.dim);
+            for (i, &j) in self.moved.iter().enumerate() {
+                let l = raw[i].times(self.bound.recip()).tanh().times(self.bound);
+                let shift = raw[m + i];
+                out.latent[j] = (Bounded::exact(x[j]) * l.exp() + shift).error;
+                out.data[j] = ((Bounded::exact(z[j]) - shift) * (-l).exp()).error;
+                out.log_det += l.error + l.value.abs();
+            }
+            out
+        })
+    }
+
+    fn least_entries(&self) -> u128 {
+        self.network().entries()
     }
 
     fn examples(dim: usize) -> Vec<Self> {

@@ -1,6 +1,7 @@
 //! Elementwise activations of the paper's flows, named by their *generative* direction.
 
 use crate::flow::bijection::{Bijection, Declaration, Growth, Role, Scope, Smoothness};
+use crate::flow::rounding::{FUNCTION, Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -35,6 +36,11 @@ pub struct Asinh {
 /// `ln cosh x = softplus(2x) - x - ln 2`: smooth, and finite wherever `x` is.
 pub(crate) fn ln_cosh<T: Real>(x: Var<'_, T>) -> Var<'_, T> {
     (x * T::of(2.0)).softplus() - x - T::of(std::f64::consts::LN_2)
+}
+
+/// Rounding of [`ln_cosh`], whose terms are at most `3|x| + 2`.
+pub(crate) fn of_ln_cosh(x: f64) -> f64 {
+    2.0 * FUNCTION * (3.0 * x.abs() + 2.0)
 }
 
 /// Initial slope of [`Prelu`].
@@ -72,6 +78,16 @@ impl Bijection for Prelu {
         Smoothness::Piecewise
     }
 
+    fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        Box::new(|x, z| {
+            Rounding::columns(x.len(), |j| {
+                let slope = p[0][j].exp().ln_1p();
+                let of_log = 2.0 * FUNCTION * (1.0 + slope.ln().abs());
+                (3.0 * FUNCTION * z[j].abs(), 3.0 * FUNCTION * x[j].abs(), of_log)
+            })
+        })
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim }]
     }
@@ -103,6 +119,12 @@ impl Bijection for Sinh {
         Growth::Exponential
     }
 
+    fn rounding<'a>(&'a self, _parameters: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        Box::new(|x, z| {
+            Rounding::columns(x.len(), |j| (FUNCTION * z[j].abs(), FUNCTION * x[j].abs(), of_ln_cosh(z[j])))
+        })
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim }]
     }
@@ -127,6 +149,12 @@ impl Bijection for Asinh {
 
     fn generate<'t, T: Real>(&self, _scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
         z.asinh()
+    }
+
+    fn rounding<'a>(&'a self, _parameters: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        Box::new(|x, z| {
+            Rounding::columns(x.len(), |j| (FUNCTION * z[j].abs(), FUNCTION * x[j].abs(), of_ln_cosh(x[j])))
+        })
     }
 
     fn examples(dim: usize) -> Vec<Self> {

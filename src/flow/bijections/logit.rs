@@ -1,6 +1,7 @@
 //! The logit, for data in (0, 1).
 
 use crate::flow::bijection::{Bijection, Declaration, Scope};
+use crate::flow::rounding::{FUNCTION, Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -51,6 +52,21 @@ impl Bijection for Logit {
 
     fn generate<'t, T: Real>(&self, _scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
         (z.sigmoid() - T::of(self.margin)) * T::of(self.slope().recip()) + T::of(self.low)
+    }
+
+    fn rounding<'a>(&'a self, _parameters: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        let slope = self.slope();
+        Box::new(move |x, z| {
+            Rounding::columns(x.len(), |j| {
+                let u = (x[j] - self.low) * slope + self.margin;
+                let argument = 3.0 * (x[j].abs() + self.low.abs()) * slope + self.margin;
+                let (a, b) = (u.ln().abs(), (-u).ln_1p().abs());
+                let inner = argument / (u * (1.0 - u)).abs();
+                let data = 2.0 * FUNCTION / slope + self.low.abs() + x[j].abs();
+                let logs = FUNCTION * (a + b);
+                (inner + logs + z[j].abs(), data, inner + logs + FUNCTION * slope.ln().abs())
+            })
+        })
     }
 
     fn examples(dim: usize) -> Vec<Self> {

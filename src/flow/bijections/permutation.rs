@@ -1,6 +1,7 @@
 //! Permutations of columns.
 
 use crate::flow::bijection::{Bijection, Declaration, Scope};
+use crate::flow::rounding::{Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -52,6 +53,10 @@ impl Bijection for Permutation {
 
     fn generate<'t, T: Real>(&self, _scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
         z.gather(&self.inverse())
+    }
+
+    fn rounding<'a>(&'a self, _parameters: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        Box::new(|x, _| Rounding::none(x.len()))
     }
 
     fn examples(dim: usize) -> Vec<Self> {

@@ -1,6 +1,7 @@
 //! Sinh-arcsinh: skewness and tail weight of each column.
 
 use crate::flow::bijection::{Bijection, Declaration, Growth, Role, Scope};
+use crate::flow::rounding::{FUNCTION, Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -52,6 +53,23 @@ impl Bijection for SinhArcsinh {
 
     fn growth(&self) -> Growth {
         Growth::Polynomial
+    }
+
+    fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        Box::new(|x, z| {
+            Rounding::columns(x.len(), |j| {
+                let (skew, log_tail) = (p[0][j], p[1][j]);
+                let (a, tail) = (x[j].asinh(), log_tail.exp());
+                let u = a * tail - skew;
+                // Errors of the arguments of the outer functions, which pass with slope cosh.
+                let relative = 2.0 * FUNCTION + log_tail.abs() + 1.0;
+                let of_u = (a * tail).abs() * relative + skew.abs() + u.abs();
+                let of_a = a.abs() * relative + (FUNCTION * u.abs() + skew.abs()) / tail;
+                let log_det = super::of_ln_cosh(u) + super::of_ln_cosh(a) + of_u;
+                let log_det = log_det + FUNCTION * a.abs() + log_tail.abs();
+                (FUNCTION * z[j].abs() + u.cosh() * of_u, FUNCTION * x[j].abs() + a.cosh() * of_a, log_det)
+            })
+        })
     }
 
     fn examples(dim: usize) -> Vec<Self> {

@@ -1,6 +1,7 @@
 //! Centring and scaling of columns, set from data.
 
 use crate::flow::bijection::{Bijection, Declaration, Role, Scope};
+use crate::flow::rounding::{FUNCTION, Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -37,6 +38,16 @@ impl Bijection for Standardize {
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
         z * scope.params[1] + scope.params[0]
+    }
+
+    fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        Box::new(|x, z| {
+            Rounding::columns(x.len(), |j| {
+                let (m, s) = (p[0][j], p[1][j]);
+                let data = 2.0 * ((z[j] * s).abs() + m.abs());
+                (2.0 * (x[j].abs() + m.abs()) / s, data, FUNCTION * s.ln().abs())
+            })
+        })
     }
 
     fn examples(dim: usize) -> Vec<Self> {

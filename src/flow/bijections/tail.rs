@@ -1,6 +1,7 @@
 //! Soft tails: near the identity in the middle, logarithmic far out.
 
 use crate::flow::bijection::{Bijection, Declaration, Growth, Role, Scope};
+use crate::flow::rounding::{FUNCTION, Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
@@ -47,6 +48,19 @@ impl Bijection for SoftTail {
 
     fn growth(&self) -> Growth {
         Growth::Exponential
+    }
+
+    fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {
+        Box::new(|x, z| {
+            Rounding::columns(x.len(), |j| {
+                let knee = p[0][j].exp();
+                let u = z[j] / knee;
+                // dx = cosh(u) dz: the argument's error passes through the function.
+                let inner = z[j].abs() * u.cosh();
+                let data = 2.0 * FUNCTION * (x[j].abs() + inner);
+                (4.0 * FUNCTION * z[j].abs(), data, super::of_ln_cosh(u))
+            })
+        })
     }
 
     fn examples(dim: usize) -> Vec<Self> {

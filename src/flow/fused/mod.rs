@@ -8,10 +8,13 @@
 
 mod combine;
 mod coupling;
+mod lanes;
 mod network;
 mod pull;
 mod push;
 #[cfg(test)]
 mod tests;
+mod transform;
 
 pub(crate) use coupling::{Spec, coupling};
+pub(crate) use transform::transform;

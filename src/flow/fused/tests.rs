@@ -179,7 +179,7 @@ fn trial() -> impl Strategy<Value = Trial> {
     (widths, hidden, activation, bound, any::<bool>(), rows, tangents, any::<u64>()).prop_map(
         |((passed, moved), hidden, activation, bound, generate, rows, tangents, seed)| Trial {
             spec: Spec {
-                network: Mlp { inputs: passed, hidden, outputs: 2 * moved, activation },
+                network: Mlp { inputs: passed, hidden, outputs: 2 * moved, activation, residual: false },
                 bound,
                 generate,
             },
@@ -377,7 +377,8 @@ proptest! {
 
 /// A spec for tests of single facts.
 fn fixed(passed: usize, moved: usize, hidden: &[usize], activation: Activation, generate: bool) -> Trial {
-    let network = Mlp { inputs: passed, hidden: hidden.to_vec(), outputs: 2 * moved, activation };
+    let network =
+        Mlp { inputs: passed, hidden: hidden.to_vec(), outputs: 2 * moved, activation, residual: false };
     Trial { spec: Spec { network, bound: 1.25, generate }, rows: 150, tangents: [9, 4], seed: 3 }
 }
 

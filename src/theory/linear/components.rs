@@ -128,6 +128,16 @@ impl Claim for L8 {
         "the components of a linear flow are the PCA scores: VᵀJ⁻¹f = Qᵀ(x - μ)"
     }
 
+    fn formula(&self) -> &'static str {
+        r"\hat y = S^{-1} U^\top f = V^\top J^{-1} f = Q^\top (x - \mu)"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "Check that no two eigenvalues coincide: their axes are not determined. If the scores agree up \
+         to sign, the sign rule (largest entry of the data axis is positive) is broken; otherwise the \
+         SVD of J."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         let at = |alpha| {
             fit("L8", cx, alpha).map_or_else(

@@ -7,7 +7,7 @@ use crate::flow::{Error, Flow};
 use crate::random::generator;
 use crate::theory::stability::log_density_error;
 use crate::theory::tolerance::gamma;
-use crate::theory::{Claim, Context, Outcome};
+use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape};
 use eigenflow_linalg::Matrix;
 use eigenflow_linalg::qr::qr;
 use rand::RngExt;
@@ -87,7 +87,9 @@ impl Scaling {
                 .predicted(format!("gain {} log {} = {gain:.6}", self.null, self.factor))
                 .measured(format!("gain {measured:.6} nats"))
                 .tolerance(format!("{tolerance:.1e}: rounding of the log-density"))
-                .figure("null_directions", self.null as f64),
+                .figure("null_directions", self.null as f64)
+                .figure("factor", self.factor)
+                .figure("gain", measured),
         }
     }
 }
@@ -143,7 +145,36 @@ pub fn noise_law(dim: usize, rank: usize, seed: u64, shift: f64) -> Outcome {
             .tolerance(format!("{bound:.1e}: d σ²/(2 λ_d Δ log σ), rounding"));
         outcome.figure("null_directions", null).figure("slope", slope)
     });
-    worst("L6", slopes.collect())
+    let (sigma, loss): (Vec<f64>, Vec<f64>) = losses.iter().map(|l| (l.0, l.1)).unzip();
+    let last = loss.len() - 1;
+    let law = sigma.iter().map(|s| loss[last] + null * (s / sigma[last]).ln()).collect();
+    let chart = Chart::new("Loss against the noise", Axis::log("noise σ"), Axis::linear("negative log-likelihood (nats a row)"))
+        .described(format!(
+            "Data of rank {rank} in {dim} columns with noise σ: the loss of the best linear flow falls from {:.3} to {:.3} nats, by D − d \
+             = {null} for each unit of log σ, without bound.",
+            loss[0], loss[last]
+        ))
+        .mark("best linear flow", Shape::Points, sigma.clone(), loss)
+        .mark("slope D − d", Shape::Dashed, sigma, law);
+    worst("L6", slopes.collect()).chart(chart)
+}
+
+/// Gains of likelihood against the factor by which null directions are scaled.
+fn gains(outcomes: &[Outcome], null: usize) -> Chart {
+    let figure = |name: &str| -> Vec<f64> {
+        let of = |o: &Outcome| o.figures.get(name).and_then(serde_json::Value::as_f64);
+        outcomes.iter().filter_map(of).collect()
+    };
+    let (factor, gain) = (figure("factor"), figure("gain"));
+    let largest = factor.iter().copied().fold(1.0, f64::max);
+    let all = [1.0, largest];
+    Chart::new("Gain from scaling null directions", Axis::log("factor c"), Axis::linear("gain of likelihood (nats a row)"))
+        .described(format!(
+            "Scaling the {null} null directions of the projected data by c gains exactly {null} log c nats; at c = {largest} it is {:.3}.",
+            gain.iter().copied().fold(0.0, f64::max)
+        ))
+        .mark("measured", Shape::Points, factor, gain)
+        .mark("(D − d) log c", Shape::Dashed, all.to_vec(), all.map(|c| null as f64 * c.ln()).to_vec())
 }
 
 impl Claim for L6 {
@@ -153,6 +184,16 @@ impl Claim for L6 {
 
     fn statement(&self) -> &'static str {
         "without penalty, scaling the D - d null directions by c gains (D - d) log c; dNLL/d log σ → D - d"
+    }
+
+    fn formula(&self) -> &'static str {
+        r"\log p_{c} - \log p = (D - d) \log c, \qquad \frac{\mathrm{d}\,\mathrm{NLL}}{\mathrm{d} \log \sigma} \to D - d"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "A gain that differs from (D - d) log c means that a layer's log-determinant does not follow its \
+         weights, or that the flow is so ill-conditioned that rounding has taken over. The remedy for \
+         such data is a penalty (--alpha) or noise (--noise)."
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
@@ -181,8 +222,13 @@ impl Claim for L6 {
             Ok(outcomes) => outcomes,
             Err(e) => vec![Outcome::undecided("L6", format!("out of range: {e}"))],
         };
+        let mut charts = vec![gains(&outcomes, d - rank)];
         let dim = d.min(COLUMNS);
-        outcomes.push(noise_law(dim, dim / 2, cx.seed, 0.0));
-        worst("L6", outcomes)
+        let mut law = noise_law(dim, dim / 2, cx.seed, 0.0);
+        charts.append(&mut law.charts);
+        outcomes.push(law);
+        let mut outcome = worst("L6", outcomes);
+        outcome.charts = charts;
+        outcome
     }
 }

@@ -60,6 +60,15 @@ impl Claim for L2 {
         "the likelihood of the linear optimum is -½ [D log 2πe + Σ log λ_i]"
     }
 
+    fn formula(&self) -> &'static str {
+        r"\frac{1}{n} \sum_n \log p(x_n) = -\tfrac{1}{2} \Big[ D \log 2\pi e + \sum_i \log \lambda_i \Big]"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "If L1 holds, the map is right and the error is in the log-determinant or in the base density: \
+         compare the three routes of S6. If L1 fails too, start there."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         fit("L2", cx, 0.0).map_or_else(|undecided| *undecided, |optimum| Self::judge(&optimum))
     }

@@ -2,17 +2,23 @@
 
 mod components;
 mod condition;
+mod curvature;
+mod depth;
 mod illposed;
 mod likelihood;
 mod optimum;
+mod path;
 mod tikhonov;
 mod whitening;
 
 pub use components::L8;
 pub use condition::L5;
+pub use curvature::L3;
+pub use depth::{L7, Stack};
 pub use illposed::{L6, Scaling, noise_law, scaled};
 pub use likelihood::L2;
 pub use optimum::{Optimum, Spectrum, fit, fit_rows};
+pub use path::Path;
 pub use tikhonov::L4;
 pub use whitening::L1;
 

@@ -46,6 +46,16 @@ impl Claim for L1 {
         "the maximum-likelihood linear flow whitens: W Σ Wᵀ = I, so J_g J_gᵀ = Σ"
     }
 
+    fn formula(&self) -> &'static str {
+        r"W \Sigma W^\top = I, \qquad J_g J_g^\top = \Sigma"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "Look at the certified relative gradient first: if it is large, polishing has not converged and \
+         the rows are nearly rank deficient. If it is small and the residual is not, the affine layer's \
+         gradient or its Jacobian is wrong: run the laws of the tape and S2a."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         fit("L1", cx, 0.0).map_or_else(|undecided| *undecided, |optimum| Self::judge(&optimum))
     }

@@ -118,6 +118,21 @@ pub fn random_directions(m: usize, d: usize, seed: u64) -> Result<Matrix<f64>, E
     Ok(qr::qr(&normal)?.q.transpose())
 }
 
+/// `count` rows: the first held-out or training ones, or draws where there are none.
+///
+/// # Errors
+/// As [`Flow::generate`].
+pub fn data_rows(cx: &Context<'_>, count: usize) -> Result<Matrix<f64>, Error> {
+    let d = cx.flow.dim();
+    match cx.held_out.or(cx.training) {
+        Some(x) if x.rows() > 0 && x.cols() == d => {
+            let n = count.min(x.rows());
+            Ok(Matrix::new(n, d, x.data()[..n * d].to_vec()))
+        }
+        _ => cx.flow.sample(count, 1.0, cx.seed),
+    }
+}
+
 /// `count` latents: those of the first held-out rows, or draws where there are none.
 ///
 /// # Errors

@@ -46,7 +46,7 @@ impl Cubature {
         }
     }
 
-    fn rules(self, m: usize) -> Result<Vec<Rule>, Error> {
+    pub(in crate::theory) fn rules(self, m: usize) -> Result<Vec<Rule>, Error> {
         match self {
             Self::FifthDegree => Ok(vec![Rule::fifth_degree(m)]),
             Self::Product(kind) => {

@@ -4,9 +4,10 @@ use super::passage::{in_range, passages, points};
 use crate::flow::base::sup_log_density;
 use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
-use crate::theory::{Claim, Context, Outcome};
+use crate::theory::power::JacobianError;
+use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape};
 use eigenflow_linalg::Matrix;
-use std::f64::consts::E;
+use std::f64::consts::{E, PI};
 
 /// `log p(x) - α‖J(x)‖²_F <= -(D/2) log(4πeα)` at every `x`, for any parameters.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +38,18 @@ impl Density {
     /// # Errors
     /// As [`Flow::normalize`].
     pub fn measure(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Self, Error> {
+        Self::measure_broken(flow, x, &JacobianError::NONE)
+    }
+
+    /// The same with an error in the Jacobians.
+    ///
+    /// # Errors
+    /// As [`Flow::normalize`].
+    pub fn measure_broken(flow: &Flow<f64>, x: &Matrix<f64>, error: &JacobianError) -> Result<Self, Error> {
         let x = in_range(flow, x)?;
         let log_p = flow.log_density(&x)?;
         let z = flow.normalize(&x)?.0;
-        let j = jacobians(flow, &x, Direction::Normalize, Route::Push)?;
+        let j = error.apply(jacobians(flow, &x, Direction::Normalize, Route::Push)?);
         let passages = passages(flow, &x)?;
         let d = flow.dim() as f64;
         let mut out = Self { dim: flow.dim(), log_p: Vec::new(), norm: Vec::new(), rounding: Vec::new() };
@@ -57,6 +66,26 @@ impl Density {
             }
         }
         Ok(out)
+    }
+
+    /// Measures the core of a model, in training units, where `α` acts: on data, draws, and rows far out, by name. `error` is
+    /// put into every Jacobian.
+    ///
+    /// # Errors
+    /// As [`Flow::normalize`].
+    pub fn everywhere(cx: &Context<'_>, error: &JacobianError) -> Result<Vec<(&'static str, Self)>, Error> {
+        let core = cx.flow.part(cx.flow.core())?;
+        let mut measured = Vec::new();
+        for (name, x) in points(cx) {
+            let rows = if cx.flow.preprocessing() == 0 {
+                x
+            } else {
+                let before = cx.flow.part(0..cx.flow.preprocessing())?;
+                before.normalize(&in_range(&before, &x)?)?.0
+            };
+            measured.push((name, Self::measure_broken(&core, &rows, error)?));
+        }
+        Ok(measured)
     }
 }
 
@@ -101,6 +130,30 @@ impl S1 {
     }
 }
 
+/// Densities of data and draws against `‖J‖²`, under the cap `(D/2) log(‖J‖² / 2πD)`.
+fn picture(measured: &[(&'static str, Density)]) -> Chart {
+    // Far out of the data densities are so low that nothing else could be seen.
+    let near = || measured.iter().filter(|m| ["data", "samples"].contains(&m.0));
+    let all = near().flat_map(|m| m.1.norm.iter().copied());
+    let (low, high) = all.fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(v), h.max(v)));
+    let d = measured.first().map_or(1, |m| m.1.dim) as f64;
+    let steps = 40;
+    let norm: Vec<f64> =
+        (0..=steps).map(|k| low * (high / low).powf(f64::from(k) / f64::from(steps))).collect();
+    let cap = norm.iter().map(|n| 0.5 * d * (n / (2.0 * PI * d)).ln()).collect();
+    let slack = near().flat_map(|m| m.1.log_p.iter().zip(&m.1.norm));
+    let least = slack.map(|(p, n)| 0.5 * d * (n / (2.0 * PI * d)).ln() - p).fold(f64::INFINITY, f64::min);
+    let mut chart = Chart::new("Density under its cap", Axis::log("‖J(x)‖² (training units)"), Axis::linear("log p(x) (nats)"))
+        .described(format!(
+            "Log-densities of data and of the model's own draws against ‖J‖². All lie below the cap (D/2) log(‖J‖²/2πD), the \
+             nearest by {least:.2} nats."
+        ));
+    for (name, m) in near() {
+        chart = chart.mark(name, Shape::Points, m.norm.clone(), m.log_p.clone());
+    }
+    chart.mark("cap", Shape::Dashed, norm, cap)
+}
+
 impl Claim for S1 {
     fn id(&self) -> &'static str {
         "S1"
@@ -110,24 +163,32 @@ impl Claim for S1 {
         "log p(x) - α‖J(x)‖² <= -(D/2) log(4πeα) at every point, for any parameters"
     }
 
+    fn formula(&self) -> &'static str {
+        r"\log p(x) - \alpha \lVert J(x) \rVert_F^2 \le -\frac{D}{2} \log(4\pi e \alpha)"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "No parameters can break this bound, so density and Jacobian do not belong to the same map: \
+         compare log|det J| by the three routes of S6, and the push with the pull."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        // α acts in training units: on the core, at rows that passed the preprocessing.
-        let run = || {
-            let core = cx.flow.part(cx.flow.core())?;
-            let mut measured = Vec::new();
-            for (_, x) in points(cx) {
-                let rows = if cx.flow.preprocessing() == 0 {
-                    x
-                } else {
-                    let before = cx.flow.part(0..cx.flow.preprocessing())?;
-                    before.normalize(&in_range(&before, &x)?)?.0
-                };
-                measured.push(Density::measure(&core, &rows)?);
+        Self::run(cx, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(Self::run(cx, error))
+    }
+}
+
+impl S1 {
+    fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
+        match Density::everywhere(cx, error) {
+            Ok(measured) => {
+                let chart = picture(&measured);
+                let measured: Vec<Density> = measured.into_iter().map(|m| m.1).collect();
+                Self::judge(&measured, cx.alpha).chart(chart)
             }
-            Ok::<_, Error>(measured)
-        };
-        match run() {
-            Ok(measured) => Self::judge(&measured, cx.alpha),
             Err(e) => Outcome::undecided("S1", format!("out of range: {e}")),
         }
     }

@@ -1,7 +1,7 @@
 //! One row's way through a flow, with the exact sensitivities behind every layer and what rounding makes of it.
 
-use super::rounding::{Rounding, condition, rounding};
-use crate::flow::{Error, Flow, base};
+use crate::flow::rounding::Rounding;
+use crate::flow::{Bijection, Error, Flow, base};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::theory::Context;
 use crate::theory::tolerance::count;
@@ -101,11 +101,12 @@ pub fn passages(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<Passage>, Error
     for k in 0..layers {
         let layer = flow.part(k..k + 1)?;
         let next = layer.normalize(&h)?.0;
-        let kappa = condition(flow, k);
+        let own = layer.slices();
+        let rounding = layer.layers()[0].rounding(&own);
         let down = jacobians(&layer, &next, Direction::Generate, Route::Push)?;
         let up = jacobians(&layer, &h, Direction::Normalize, Route::Push)?;
         for i in 0..n {
-            let Rounding { latent, data, log_det: own } = rounding(flow, k, kappa, h.row(i), next.row(i));
+            let Rounding { latent, data, log_det: own } = rounding(h.row(i), next.row(i));
             add(&mut bound[i], &back[i], &data);
             back[i] = back[i].mul(&down.matrix(i));
             add(&mut bound[i], &back[i], &latent);
@@ -146,8 +147,10 @@ pub fn log_density_error(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<f64>, 
     let mut out = vec![0.0; n];
     let mut h = x.clone();
     for k in 0..layers {
-        let next = flow.part(k..k + 1)?.normalize(&h)?.0;
-        let kappa = condition(flow, k);
+        let layer = flow.part(k..k + 1)?;
+        let next = layer.normalize(&h)?.0;
+        let own = layer.slices();
+        let rounding = layer.layers()[0].rounding(&own);
         // ∂ log p/∂h_{k+1}, through the layers behind.
         let program = Program::try_record(|r| {
             let params = flow.declare(r);
@@ -158,7 +161,7 @@ pub fn log_density_error(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<f64>, 
         })?;
         let gradient = program.run(n, &[next.data()], &flow.slices())?.pop().unwrap_or_default();
         for i in 0..n {
-            let own = rounding(flow, k, kappa, h.row(i), next.row(i));
+            let own = rounding(h.row(i), next.row(i));
             let carried: f64 =
                 gradient[i * d..(i + 1) * d].iter().zip(&own.latent).map(|(g, w)| g.abs() * w).sum();
             out[i] += f64::EPSILON * (carried + own.log_det);

@@ -2,6 +2,7 @@
 
 use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
+use crate::theory::power::JacobianError;
 use crate::theory::tolerance::gamma;
 use crate::theory::{Claim, Context, Outcome};
 use crate::train::polish::{loss_gradient, output_affine, relative_gradient, weights};
@@ -24,9 +25,9 @@ const ROWS: usize = 2000;
 /// Jacobians held at a time.
 const CHUNK: usize = 256;
 /// Multiply-adds that S2b may spend on the Jacobians of the whole training set.
-const WORK: f64 = 1e11;
+pub(super) const WORK: f64 = 1e11;
 /// Relative gradient below which the output layer counts as stationary.
-const STATIONARY: f64 = 1e-4;
+pub(super) const STATIONARY: f64 = 1e-4;
 
 /// Both sides of the identity on some rows.
 #[derive(Clone, Debug)]
@@ -57,6 +58,19 @@ impl Moments {
     /// # Errors
     /// As [`Flow::normalize`]; [`Error::Option`] without an affine output layer.
     pub fn measure(flow: &Flow<f64>, rows: &Matrix<f64>, alpha: f64) -> Result<Self, Error> {
+        Self::measure_broken(flow, rows, alpha, &JacobianError::NONE)
+    }
+
+    /// The same with an error in the Jacobians of the direct side.
+    ///
+    /// # Errors
+    /// As [`Moments::measure`].
+    pub fn measure_broken(
+        flow: &Flow<f64>,
+        rows: &Matrix<f64>,
+        alpha: f64,
+        error: &JacobianError,
+    ) -> Result<Self, Error> {
         let missing = Error::Option { flow: "S2", option: "--output-affine", reason: "is needed" };
         let last = output_affine(flow).ok_or(missing)?;
         let core = flow.part(flow.core())?;
@@ -79,7 +93,7 @@ impl Moments {
             for start in (0..n).step_by(CHUNK) {
                 let count = CHUNK.min(n - start);
                 let some = Matrix::new(count, d, rows.data()[start * d..(start + count) * d].to_vec());
-                let j = jacobians(&core, &some, Direction::Normalize, Route::Push)?;
+                let j = error.apply(jacobians(&core, &some, Direction::Normalize, Route::Push)?);
                 for i in 0..count {
                     let factor = 2.0 * alpha * scale;
                     matmul(direct.view_mut(), Accum::Add, factor, j.view(i), j.view(i).transpose())?;
@@ -117,6 +131,11 @@ impl Moments {
         })
     }
 
+    /// Whether the output layer is certified to be stationary.
+    pub fn is_stationary(&self) -> bool {
+        self.stationary <= STATIONARY
+    }
+
     fn gap(&self) -> Result<f64, eigenflow_linalg::Error> {
         let d = self.direct.rows();
         norm2(&Matrix::from_fn(d, d, |i, j| self.tape[(i, j)] - self.direct[(i, j)]))
@@ -150,7 +169,7 @@ impl S2b {
             Err(e) => return Outcome::undecided("S2b", format!("out of range: {e}")),
         };
         let tolerance = moments.stationary + moments.rounding;
-        let outcome = if moments.stationary <= STATIONARY {
+        let outcome = if moments.is_stationary() {
             Outcome::decide("S2b", residual, tolerance)
         } else {
             let reason = format!("not stationary: virial residual {residual:.2e}");
@@ -165,7 +184,7 @@ impl S2b {
 }
 
 /// The training rows (held-out ones or draws where there are none and any will do), in training units.
-fn rows(cx: &Context<'_>, any: bool) -> Result<Option<Matrix<f64>>, Error> {
+pub(super) fn rows(cx: &Context<'_>, any: bool) -> Result<Option<Matrix<f64>>, Error> {
     let d = cx.flow.dim();
     let given = if any { cx.training.or(cx.held_out) } else { cx.training };
     let x = match given {
@@ -177,25 +196,45 @@ fn rows(cx: &Context<'_>, any: bool) -> Result<Option<Matrix<f64>>, Error> {
     if x.rows() == 0 {
         return Ok(None);
     }
-    if cx.flow.preprocessing() == 0 {
-        return Ok(Some(x));
-    }
-    Ok(Some(cx.flow.part(0..cx.flow.preprocessing())?.normalize(&x)?.0))
+    in_training_units(cx.flow, x).map(Some)
 }
 
-fn check(id: &str, cx: &Context<'_>, any: bool, judge: fn(&Moments) -> Outcome) -> Outcome {
+/// Rows behind the preprocessing.
+pub(super) fn in_training_units(flow: &Flow<f64>, x: Matrix<f64>) -> Result<Matrix<f64>, Error> {
+    if flow.preprocessing() == 0 {
+        return Ok(x);
+    }
+    Ok(flow.part(0..flow.preprocessing())?.normalize(&x)?.0)
+}
+
+/// Multiply-adds of the Jacobians of `rows` rows with their gradient.
+pub(super) fn jacobian_work(flow: &Flow<f64>, rows: usize) -> f64 {
+    let d = flow.dim() as f64;
+    rows as f64 * d * (flow.trained() as f64 + d * flow.core().len() as f64)
+}
+
+/// Whether the Jacobians of so many rows cost more than S2b may spend.
+pub(super) fn is_costly(cx: &Context<'_>, rows: usize) -> bool {
+    jacobian_work(cx.flow, rows) > WORK
+}
+
+fn check(
+    id: &str,
+    cx: &Context<'_>,
+    any: bool,
+    judge: fn(&Moments) -> Outcome,
+    error: &JacobianError,
+) -> Outcome {
     if output_affine(cx.flow).is_none() {
         return Outcome::undecided(id, "requires an output affine layer");
     }
     let run = || {
         let Some(x) = rows(cx, any)? else { return Ok(Outcome::undecided(id, "requires data")) };
-        let d = cx.flow.dim() as f64;
-        let cost = x.rows() as f64 * d * (cx.flow.trained() as f64 + d * cx.flow.core().len() as f64);
-        if !any && cx.alpha > 0.0 && cost > WORK {
+        if !any && cx.alpha > 0.0 && is_costly(cx, x.rows()) {
             let reason = "requires Jacobians of the whole training set, which are too many";
             return Ok(Outcome::undecided(id, reason));
         }
-        Ok::<_, Error>(judge(&Moments::measure(cx.flow, &x, cx.alpha)?))
+        Ok::<_, Error>(judge(&Moments::measure_broken(cx.flow, &x, cx.alpha, error)?))
     };
     run().unwrap_or_else(|e| Outcome::undecided(id, format!("out of range: {e}")))
 }
@@ -209,8 +248,21 @@ impl Claim for S2a {
         "the gradient of an affine output layer is G_W Wᵀ + G_b bᵀ = E[ffᵀ] + 2αE[JJᵀ] - I"
     }
 
+    fn formula(&self) -> &'static str {
+        r"G_W W^\top + G_b b^\top = \mathbb{E}[f f^\top] + 2\alpha\, \mathbb{E}[J J^\top] - I"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The identity holds at any parameters: the tape's gradient of the output layer is wrong (try α = \
+         0 to tell the likelihood from the penalty), or the Jacobians are."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        check("S2a", cx, true, Self::judge)
+        check("S2a", cx, true, Self::judge, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(check("S2a", cx, true, Self::judge, error))
     }
 }
 
@@ -223,10 +275,20 @@ impl Claim for S2b {
         "at a stationary point E[ffᵀ] + 2αE[JJᵀ] = I and E f = 0 (virial identity)"
     }
 
+    fn formula(&self) -> &'static str {
+        r"\mathbb{E}[f f^\top] + 2\alpha\, \mathbb{E}[J J^\top] = I, \qquad \mathbb{E} f = 0"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The output layer counts as stationary and the identity is still broken: if S2a fails too, a \
+         gradient is wrong. If not, the rows or the α given here are not those of the training; train \
+         longer or polish the output layer where it is merely undecided."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         if cx.other_regularisers {
             return Outcome::undecided("S2b", "requires training without other regularisers");
         }
-        check("S2b", cx, false, Self::judge)
+        check("S2b", cx, false, Self::judge, &JacobianError::NONE)
     }
 }

@@ -1,0 +1,293 @@
+//! zuko's flows (F. Rozet et al.), from `state_dict` and back.
+//!
+//! `transform.transforms.i` is a coupling (`mask`: true passes and conditions) or an autoregressive transform (`order`:
+//! the place of each feature), whose `hyper` network gives the parameters of a feature side by side: shift and log-scale, or widths,
+//! heights and slopes of a spline. `base.loc` and `base.scale` are those of a normal distribution.
+
+use super::weights::{Weights, by_column, by_parameter};
+use super::{Error, Part, Settings};
+use crate::flow::bijections::{ActNorm, Autoregressive, GeneralCoupling};
+use crate::flow::transformer::{Logits, Scale, Spline, Transformer};
+use crate::flow::{Flow, Layer};
+use eigenflow_linalg::Real;
+use safetensors::tensor::{Dtype, TensorView};
+
+/// zuko's `slope`.
+const SLOPE: f64 = 1e-3;
+/// zuko's `bound`.
+const BOUND: f64 = 5.0;
+
+/// The layers of a file.
+pub(super) fn parts(w: &mut Weights, settings: &Settings) -> Result<Vec<Part>, Error> {
+    let d = w.length("base.loc")?;
+    let mut parts = Vec::new();
+    for prefix in w.numbered("transform.transforms.") {
+        parts.push(if w.has(&format!("{prefix}mask")) {
+            coupling(w, &prefix, d, settings)?
+        } else {
+            autoregressive(w, &prefix, d, settings)?
+        });
+    }
+    let (loc, scale) = (w.take("base.loc", &[d])?, w.take("base.scale", &[d])?);
+    if scale.iter().any(|s| *s <= 0.0) {
+        return w.fail("base.scale", "scales must be positive");
+    }
+    if loc.iter().any(|v| *v != 0.0) || scale.iter().any(|v| v.ln() != 0.0) {
+        let log = scale.iter().map(|s| -s.ln()).collect();
+        let shift = loc.iter().zip(&scale).map(|(m, s)| -m / s).collect();
+        parts.push(Part { layer: ActNorm { dim: d }.into(), parameters: vec![log, shift] });
+    }
+    Ok(parts)
+}
+
+/// The places of a column's parameters in zuko's order: ours are scale and shift, or as they stand.
+fn places(transformer: &Transformer) -> Vec<usize> {
+    match transformer {
+        Transformer::Affine { .. } => vec![1, 0],
+        other => (0..other.parameters()).collect(),
+    }
+}
+
+/// The transformer with this number of parameters.
+fn transformer(
+    w: &Weights,
+    name: &str,
+    parameters: usize,
+    settings: &Settings,
+) -> Result<Transformer, Error> {
+    let least = settings.slope.unwrap_or(SLOPE);
+    match parameters {
+        2 => Ok(Transformer::Affine { scale: Scale::SoftClamp { least } }),
+        n if n > 2 && (n + 1).is_multiple_of(3) => {
+            let bound = settings.bound.unwrap_or(BOUND);
+            Ok(Transformer::Spline(Spline { bins: (n + 1) / 3, bound, logits: Logits::SoftClamp { least } }))
+        }
+        n => w.fail(
+            name,
+            format!("gives {n} parameters a feature: neither affine (2) nor a spline (3 bins - 1)"),
+        ),
+    }
+}
+
+/// The linear layers of `hyper`: names, widths of all layers.
+fn network(w: &Weights, prefix: &str, inputs: usize) -> Result<(Vec<String>, Vec<usize>), Error> {
+    let names: Vec<String> = (0..w.len())
+        .map(|k| format!("{prefix}hyper.{}.", 2 * k))
+        .take_while(|name| w.has(&format!("{name}weight")))
+        .collect();
+    let mut widths = vec![inputs];
+    for name in &names {
+        widths.push(w.length(&format!("{name}bias"))?);
+    }
+    if names.is_empty() {
+        return w.fail(&format!("{prefix}hyper.0.weight"), "is missing");
+    }
+    Ok((names, widths))
+}
+
+/// Weights and biases of the network, the last layer's rows parameter by parameter; its masks, if it has some.
+fn take_network(
+    w: &mut Weights,
+    names: &[String],
+    widths: &[usize],
+    columns: usize,
+    places: &[usize],
+    masked: bool,
+) -> Result<Vec<Vec<f64>>, Error> {
+    let (mut parameters, mut masks) = (Vec::new(), Vec::new());
+    for (k, name) in names.iter().enumerate() {
+        let (rows, cols) = (widths[k + 1], widths[k]);
+        let ordered = |data: Vec<f64>, width: usize| {
+            if k + 1 == names.len() { by_parameter(&data, width, columns, places) } else { data }
+        };
+        parameters.push(ordered(w.take(&format!("{name}weight"), &[rows, cols])?, cols));
+        parameters.push(ordered(w.take(&format!("{name}bias"), &[rows])?, 1));
+        if masked {
+            masks.push(ordered(w.take(&format!("{name}mask"), &[rows, cols])?, cols));
+        }
+    }
+    parameters.extend(masks);
+    Ok(parameters)
+}
+
+/// Parameters a column, from the width of the last layer.
+fn parameters_of(w: &Weights, names: &[String], widths: &[usize], columns: usize) -> Result<usize, Error> {
+    let outputs = widths.last().copied().unwrap_or(0);
+    if columns == 0 || !outputs.is_multiple_of(columns) {
+        let name = names.last().map_or_else(String::new, |n| format!("{n}bias"));
+        return w.fail(
+            &name,
+            format!("{outputs} outputs are not the same number for each of {columns} features"),
+        );
+    }
+    Ok(outputs / columns)
+}
+
+fn coupling(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) -> Result<Part, Error> {
+    let mask = w.take(&format!("{prefix}mask"), &[d])?;
+    let moved: Vec<usize> = (0..d).filter(|&j| mask[j] == 0.0).collect();
+    if moved.len() == d {
+        return w.fail(&format!("{prefix}mask"), "passes nothing: a network without inputs is not read");
+    }
+    let (names, widths) = network(w, prefix, d - moved.len())?;
+    let count = parameters_of(w, &names, &widths, moved.len())?;
+    let transformer = transformer(w, &format!("{prefix}hyper.0.weight"), count, settings)?;
+    let parameters = take_network(w, &names, &widths, moved.len(), &places(&transformer), false)?;
+    let layer = GeneralCoupling {
+        dim: d,
+        moved,
+        hidden: widths[1..widths.len() - 1].to_vec(),
+        activation: settings.activation(),
+        residual: false,
+        transformer,
+    };
+    Ok(Part { layer: layer.into(), parameters })
+}
+
+fn autoregressive(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) -> Result<Part, Error> {
+    let name = format!("{prefix}order");
+    let order = w.take_indices(&name, d)?;
+    if order.len() != d {
+        return w.fail(&name, format!("{} places where the base has {d} features", order.len()));
+    }
+    let (names, widths) = network(w, prefix, d)?;
+    let count = parameters_of(w, &names, &widths, d)?;
+    let transformer = transformer(w, &format!("{prefix}hyper.0.weight"), count, settings)?;
+    let parameters = take_network(w, &names, &widths, d, &places(&transformer), true)?;
+    let layer = Autoregressive {
+        order,
+        hidden: widths[1..widths.len() - 1].to_vec(),
+        activation: settings.activation(),
+        residual: false,
+        transformer,
+        inverse: false,
+    };
+    Ok(Part { layer: layer.into(), parameters })
+}
+
+/// A tensor to write.
+struct Out {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+/// A flow of couplings and autoregressive layers in zuko's parametrisation as the bytes of a `state_dict`, with zuko's names.
+///
+/// An elementwise affine layer at the end becomes the base's mean and scale. What configuration the weights do not hold
+/// (`bound`, `slope`, the activation) has to be given to zuko as the model has it.
+///
+/// # Errors
+/// [`Error::NoCounterpart`] at the first layer that zuko has no transform for.
+pub fn export<T: Real>(flow: &Flow<T>) -> Result<Vec<u8>, Error> {
+    let d = flow.dim();
+    let (mut loc, mut scale) = (vec![0.0; d], vec![1.0; d]);
+    let mut out: Vec<Out> = Vec::new();
+    for (k, layer) in flow.layers().iter().enumerate() {
+        let own = &flow.parameters()[flow.parameters_of(k)];
+        let data: Vec<Vec<f64>> = own.iter().map(|p| p.data.iter().map(|v| v.f64()).collect()).collect();
+        let prefix = format!("transform.transforms.{k}.");
+        let fail = |reason| Error::NoCounterpart { library: "zuko", layer: k, kind: layer.kind(), reason };
+        match layer {
+            Layer::GeneralCoupling(c) if is_plain(&c.transformer, c.residual) => {
+                let mask = (0..d).map(|j| u8::from(!c.moved.contains(&j))).collect();
+                out.push(Out {
+                    name: format!("{prefix}mask"),
+                    dtype: Dtype::BOOL,
+                    shape: vec![d],
+                    bytes: mask,
+                });
+                let widths = widths(own);
+                put_network::<T>(&mut out, &prefix, &data, &widths, c.moved.len(), &places(&c.transformer));
+            }
+            Layer::Autoregressive(a) if is_plain(&a.transformer, a.residual) && !a.inverse => {
+                let order = a.order.iter().flat_map(|&p| (p as i64).to_le_bytes()).collect();
+                out.push(Out {
+                    name: format!("{prefix}order"),
+                    dtype: Dtype::I64,
+                    shape: vec![d],
+                    bytes: order,
+                });
+                let widths = widths(own);
+                put_network::<T>(&mut out, &prefix, &data, &widths, d, &places(&a.transformer));
+            }
+            Layer::ActNorm(_) if k + 1 == flow.layers().len() => {
+                scale = data[0].iter().map(|l| (-l).exp()).collect();
+                loc = data[1].iter().zip(&scale).map(|(b, s)| -b * s).collect();
+            }
+            Layer::GeneralCoupling(_) | Layer::Autoregressive(_) => {
+                return Err(fail(
+                    "its parametrisation is not zuko's (soft clamps, no residual blocks, not inverse)",
+                ));
+            }
+            _ => return Err(fail("couplings and autoregressive layers alone are exported")),
+        }
+    }
+    for (name, data) in [("base.loc", loc), ("base.scale", scale)] {
+        out.push(Out { name: name.into(), dtype: dtype::<T>(), shape: vec![d], bytes: bytes::<T>(&data) });
+    }
+    let damaged =
+        |e: safetensors::SafeTensorError| Error::Damaged { file: "model".into(), problem: e.to_string() };
+    let views = out
+        .iter()
+        .map(|o| Ok((o.name.as_str(), TensorView::new(o.dtype, o.shape.clone(), &o.bytes)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(damaged)?;
+    safetensors::serialize(views, None).map_err(damaged)
+}
+
+/// Whether zuko's networks and parametrisation can say it.
+fn is_plain(transformer: &Transformer, residual: bool) -> bool {
+    let clamped = match transformer {
+        Transformer::Affine { scale: Scale::SoftClamp { .. } } => true,
+        Transformer::Spline(s) => matches!(s.logits, Logits::SoftClamp { .. }) && s.bins > 1,
+        _ => false,
+    };
+    clamped && !residual
+}
+
+/// Widths of all layers of a network, from its weights.
+fn widths<T>(parameters: &[crate::flow::Parameter<T>]) -> Vec<usize> {
+    let weights: Vec<_> = parameters.iter().filter(|p| p.name.contains("weight")).collect();
+    weights.first().map(|p| p.cols).into_iter().chain(weights.iter().map(|p| p.rows)).collect()
+}
+
+/// The network's weights, biases and masks, the last layer's rows column by column.
+fn put_network<T: Real>(
+    out: &mut Vec<Out>,
+    prefix: &str,
+    data: &[Vec<f64>],
+    widths: &[usize],
+    columns: usize,
+    places: &[usize],
+) {
+    let layers = widths.len() - 1;
+    let masks = data.len() > 2 * layers;
+    for k in 0..layers {
+        let (rows, cols) = (widths[k + 1], widths[k]);
+        let ordered = |data: &[f64], width: usize| {
+            if k + 1 == layers { by_column(data, width, columns, places) } else { data.to_vec() }
+        };
+        let mut put = |name: &str, dtype, shape: Vec<usize>, bytes: Vec<u8>| {
+            out.push(Out { name: format!("{prefix}hyper.{}.{name}", 2 * k), dtype, shape, bytes });
+        };
+        put("weight", dtype::<T>(), vec![rows, cols], bytes::<T>(&ordered(&data[2 * k], cols)));
+        put("bias", dtype::<T>(), vec![rows], bytes::<T>(&ordered(&data[2 * k + 1], 1)));
+        if masks {
+            let mask = ordered(&data[2 * layers + k], cols).into_iter().map(|m| u8::from(m != 0.0)).collect();
+            put("mask", Dtype::BOOL, vec![rows, cols], mask);
+        }
+    }
+}
+
+fn dtype<T: Real>() -> Dtype {
+    if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
+}
+
+fn bytes<T: Real>(data: &[f64]) -> Vec<u8> {
+    match dtype::<T>() {
+        Dtype::F32 => data.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
+        _ => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Parts of the page that several places use.
+
+use crate::report::Listing;
+use crate::report::chart::svg;
+use crate::report::text::escape;
+use crate::theory::{Chart, Verdict};
+use pulldown_latex::config::DisplayMode;
+use pulldown_latex::{Parser, RenderConfig, Storage, push_mathml};
+
+/// Class of a verdict.
+pub(super) fn class(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "holds",
+        Verdict::Fails => "fails",
+        Verdict::Undecided(_) => "undecided",
+    }
+}
+
+/// A region that scrolls sideways, by keyboard too. `label` is escaped already.
+pub(super) fn region(label: &str, content: &str) -> String {
+    format!("<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">\n{content}\n</div>\n")
+}
+
+/// Charts side by side as figures, with ids that begin with `id`.
+pub(super) fn charts(charts: &[Chart], id: &str) -> String {
+    if charts.is_empty() {
+        return String::new();
+    }
+    let figure = |(n, chart): (usize, &Chart)| {
+        let (title, text) = (escape(&chart.title), escape(&chart.description));
+        // The picture itself carries title and description for those who do not see it.
+        let text = if text.is_empty() { text } else { format!("<span aria-hidden=\"true\">{text}</span>") };
+        let svg = svg(chart, &format!("{id}-g{n}"));
+        format!("<figure>\n<figcaption><strong>{title}.</strong> {text}</figcaption>\n{svg}</figure>\n")
+    };
+    format!("<div class=\"charts\">\n{}</div>\n", charts.iter().enumerate().map(figure).collect::<String>())
+}
+
+/// A table of texts; the first column names its row.
+pub(super) fn listing(listing: &Listing, id: &str) -> String {
+    let caption = escape(&listing.caption);
+    let head: String =
+        listing.columns.iter().map(|c| format!("<th scope=\"col\">{}</th>", escape(c))).collect();
+    let row = |row: &Vec<String>| {
+        let mut cells = row.iter().map(|c| escape(c));
+        let first = cells.next().map(|c| format!("<th scope=\"row\">{c}</th>")).unwrap_or_default();
+        format!("<tr>{first}{}</tr>\n", cells.map(|c| format!("<td>{c}</td>")).collect::<String>())
+    };
+    let rows: String = listing.rows.iter().map(row).collect();
+    let table = format!(
+        "<table id=\"{id}\">\n<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>"
+    );
+    region(&caption, &table)
+}
+
+/// LaTeX as MathML. Only for formulas of the program itself.
+pub(super) fn mathematics(latex: &str) -> String {
+    let storage = Storage::new();
+    let config = RenderConfig { display_mode: DisplayMode::Block, xml: true, ..RenderConfig::default() };
+    let mut out = String::new();
+    // Writing into a String cannot fail; a formula that does not parse shows as an error, which a test excludes.
+    let _ = push_mathml(&mut out, Parser::new(latex, &storage), config);
+    out
+}

@@ -1,0 +1,178 @@
+//! Other libraries' weights, with those libraries' own answers: their folder is named by EIGENFLOW_INTEROP.
+
+use eigenflow::flow::import::{Library, Settings, export_zuko, import_bytes};
+use eigenflow::flow::presets::{Name, Preset};
+use eigenflow::flow::{AnyModel, Bijection, Flow, Model};
+use eigenflow::jacobian::{Direction, Route, jacobians};
+use eigenflow_linalg::{Matrix, lu};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
+
+/// A file of the folder, if it is named.
+fn file(name: &str) -> Option<Vec<u8>> {
+    let Ok(folder) = std::env::var("EIGENFLOW_INTEROP") else {
+        println!("skipped: EIGENFLOW_INTEROP is not set");
+        return None;
+    };
+    Some(std::fs::read(format!("{folder}/{name}.safetensors")).unwrap())
+}
+
+fn f64s(tensors: &SafeTensors<'_>, name: &str) -> Vec<f64> {
+    let view = tensors.tensor(name).unwrap();
+    assert_eq!(view.dtype(), Dtype::F64);
+    view.data().as_chunks::<8>().0.iter().map(|&b| f64::from_le_bytes(b)).collect()
+}
+
+const FILES: [(Library, &str); 4] = [
+    (Library::Zuko, "zuko_realnvp"),
+    (Library::Zuko, "zuko_nsf"),
+    (Library::Nflows, "nflows_maf"),
+    (Library::Nflows, "nflows_rqnsf_c"),
+];
+
+fn model(library: Library, bytes: &[u8]) -> Model<f64> {
+    match import_bytes(library, bytes, "weights", &Settings::default()).unwrap() {
+        AnyModel::F64(model) => model,
+        AnyModel::F32(_) => panic!("the file is double precision"),
+    }
+}
+
+#[test]
+fn log_densities_are_those_of_the_library() {
+    for (library, name) in FILES {
+        let Some(bytes) = file(name) else { return };
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let model = model(library, &bytes);
+        let x = Matrix::new(16, 5, f64s(&tensors, "__x__"));
+        let log_p = model.flow.log_density(&x).unwrap();
+        let mut worst = 0.0_f64;
+        for (own, theirs) in log_p.iter().zip(f64s(&tensors, "__log_prob__")) {
+            let error = (own - theirs).abs() / theirs.abs().max(1.0);
+            worst = worst.max(error);
+            assert!(error <= 1e-12, "{name}: {own} {theirs}");
+        }
+        println!("{name}: within {worst:.1e}");
+    }
+}
+
+/// It saves and loads, inverts, and its log-determinant is that of its Jacobian.
+#[test]
+fn an_imported_model_is_a_model() {
+    for (library, name) in FILES {
+        let Some(bytes) = file(name) else { return };
+        let model = model(library, &bytes);
+        let again = AnyModel::from_bytes(&model.to_bytes().unwrap(), "again").unwrap();
+        assert_eq!(again, AnyModel::F64(model.clone()), "{name}");
+        let x = model.flow.sample(20, 0.7, 3).unwrap();
+        let (z, log_det) = model.flow.normalize(&x).unwrap();
+        let back = model.flow.generate(&z).unwrap();
+        let j = jacobians(&model.flow, &x, Direction::Normalize, Route::Push).unwrap();
+        for i in 0..20 {
+            let error = x.row(i).iter().zip(back.row(i)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(error <= 1e-9, "{name}: {error:e}");
+            assert!((log_det[i] - lu::slogdet(&j.matrix(i)).unwrap().1).abs() <= 1e-9, "{name}");
+        }
+    }
+}
+
+/// Every tensor of the library's file is written again, bit for bit.
+#[test]
+fn zuko_models_go_back_as_they_came() {
+    for name in ["zuko_realnvp", "zuko_nsf"] {
+        let Some(bytes) = file(name) else { return };
+        let written = export_zuko(&model(Library::Zuko, &bytes).flow).unwrap();
+        let (before, after) =
+            (SafeTensors::deserialize(&bytes).unwrap(), SafeTensors::deserialize(&written).unwrap());
+        let mut count = 0;
+        for tensor in before.names().into_iter().filter(|n| !n.starts_with("__")) {
+            let (a, b) = (before.tensor(tensor).unwrap(), after.tensor(tensor).unwrap());
+            assert_eq!(
+                (a.dtype(), a.shape(), a.data()),
+                (b.dtype(), b.shape(), b.data()),
+                "{name}: {tensor}"
+            );
+            count += 1;
+        }
+        assert_eq!(count, after.len(), "{name}");
+    }
+}
+
+/// The file's tensors, changed.
+fn changed(bytes: &[u8], change: impl FnOnce(&mut HashMap<String, (Dtype, Vec<usize>, Vec<u8>)>)) -> Vec<u8> {
+    let tensors = SafeTensors::deserialize(bytes).unwrap();
+    let mut all: HashMap<String, (Dtype, Vec<usize>, Vec<u8>)> = tensors
+        .tensors()
+        .into_iter()
+        .map(|(name, t)| (name, (t.dtype(), t.shape().to_vec(), t.data().to_vec())))
+        .collect();
+    change(&mut all);
+    let views = all.iter().map(|(n, (d, s, b))| (n, TensorView::new(*d, s.clone(), b).unwrap()));
+    safetensors::serialize(views, None).unwrap()
+}
+
+#[test]
+fn what_is_not_understood_is_named() {
+    let Some(zuko) = file("zuko_nsf") else { return };
+    let Some(nflows) = file("nflows_rqnsf_c") else { return };
+    let says = |library, bytes: &[u8], parts: &[&str]| {
+        let text =
+            import_bytes(library, bytes, "w.safetensors", &Settings::default()).unwrap_err().to_string();
+        assert!(text.starts_with("w.safetensors: "), "{text}");
+        parts.iter().for_each(|part| assert!(text.contains(part), "'{part}' is not in: {text}"));
+    };
+    says(Library::Zuko, &zuko[..100], &["safetensors"]);
+    says(Library::Zuko, &nflows, &["'base.loc'", "missing"]);
+    says(Library::Nflows, &zuko, &["'_transform.", "understood"]);
+    let more = changed(&zuko, |t| {
+        let copy = t["base.loc"].clone();
+        t.insert("transform.transforms.1.hyper.5.weight".into(), copy);
+    });
+    says(Library::Zuko, &more, &["'transform.transforms.1.hyper.5.weight'", "no layer"]);
+    let less = changed(&zuko, |t| drop(t.remove("transform.transforms.1.hyper.2.mask")));
+    says(Library::Zuko, &less, &["'transform.transforms.1.hyper.2.mask'", "missing"]);
+    let shape =
+        changed(&zuko, |t| t.get_mut("transform.transforms.0.hyper.2.weight").unwrap().1 = vec![8, 32]);
+    says(Library::Zuko, &shape, &["'transform.transforms.0.hyper.2.weight'", "[8, 32]", "[16, 16]"]);
+    let mask = changed(&zuko, |t| t.get_mut("transform.transforms.0.hyper.4.mask").unwrap().2.fill(1));
+    says(Library::Zuko, &mask, &["layer 0 (autoregressive)", "masks let"]);
+    let nan = changed(&zuko, |t| t.get_mut("base.scale").unwrap().2.fill(0xff));
+    says(Library::Zuko, &nan, &["'base.scale'", "finite"]);
+    let order = changed(&zuko, |t| t.get_mut("transform.transforms.0.order").unwrap().2[0] = 9);
+    says(Library::Zuko, &order, &["'transform.transforms.0.order'", "9"]);
+    let twice = changed(&nflows, |t| t.get_mut("_transform._transforms.0._permutation").unwrap().2[0] ^= 1);
+    says(Library::Nflows, &twice, &["permutation", "exactly once"]);
+    let features =
+        changed(&nflows, |t| t.get_mut("_transform._transforms.2.identity_features").unwrap().2.fill(0));
+    says(Library::Nflows, &features, &["transform_features", "share out"]);
+}
+
+/// Base means and scales become an elementwise layer at the end, and go back to the base.
+#[test]
+fn the_base_is_part_of_the_model() {
+    let Some(bytes) = file("zuko_realnvp") else { return };
+    let numbers = |v: [f64; 5]| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let shifted = changed(&bytes, |t| {
+        t.get_mut("base.loc").unwrap().2 = numbers([0.5, 0.0, -1.0, 2.0, 0.0]);
+        t.get_mut("base.scale").unwrap().2 = numbers([2.0, 1.0, 0.5, 1.0, 4.0]);
+    });
+    let (plain, moved) = (model(Library::Zuko, &bytes), model(Library::Zuko, &shifted));
+    assert_eq!(moved.flow.layers().last().unwrap().kind(), "act-norm");
+    let x = plain.flow.sample(3, 1.0, 1).unwrap();
+    let (a, b) = (plain.flow.normalize(&x).unwrap().0, moved.flow.normalize(&x).unwrap().0);
+    for i in 0..3 {
+        assert!((b[(i, 0)] - (a[(i, 0)] - 0.5) / 2.0).abs() < 1e-14);
+        assert!((b[(i, 4)] - a[(i, 4)] / 4.0).abs() < 1e-14);
+    }
+    let written = export_zuko(&moved.flow).unwrap();
+    let tensors = SafeTensors::deserialize(&written).unwrap();
+    assert_eq!(f64s(&tensors, "base.loc"), [0.5, 0.0, -1.0, 2.0, 0.0]);
+}
+
+#[test]
+fn other_flows_have_no_counterpart() {
+    let layers = Preset::named(Name::Glow).layers(3, 0).unwrap();
+    let flow = Flow::<f64>::new(layers, 0, 0).unwrap();
+    let text = export_zuko(&flow).unwrap_err().to_string();
+    assert!(text.contains("layer 0 (act-norm)") && text.contains("zuko"), "{text}");
+    assert_eq!(flow.layers()[0].dim(), 3);
+}
