@@ -44,19 +44,19 @@ impl Library {
 pub struct Settings {
     /// Half the side of the splines' box (`bound` in zuko, `tail_bound` in nflows).
     pub bound: Option<f64>,
-    /// Nonlinearity of the networks [relu].
+    /// Nonlinearity of the networks (`relu`).
     pub activation: Option<Activation>,
-    /// zuko's `slope`: least scale and slope [1e-3].
+    /// zuko's `slope`: least scale and slope (1e-3).
     pub slope: Option<f64>,
-    /// nflows' `min_bin_width` [1e-3].
+    /// nflows' `min_bin_width` (1e-3).
     pub min_bin_width: Option<f64>,
-    /// nflows' `min_bin_height` [1e-3].
+    /// nflows' `min_bin_height` (1e-3).
     pub min_bin_height: Option<f64>,
-    /// nflows' `min_derivative` [1e-3].
+    /// nflows' `min_derivative` (1e-3).
     pub min_derivative: Option<f64>,
-    /// `eps` of nflows' `LULinear` [1e-3].
+    /// `eps` of nflows' `LULinear` (1e-3).
     pub lu_eps: Option<f64>,
-    /// `eps` of nflows' `BatchNorm` [1e-5].
+    /// `eps` of nflows' `BatchNorm` (1e-5).
     pub batch_norm_eps: Option<f64>,
 }
 
