@@ -150,15 +150,19 @@ fn closed_forms_agree_with_each_other() {
         assert!((path.likelihood(0.0) - path.likelihood(alpha) - path.divergence(alpha)).abs() < 1e-12);
         assert!(path.condition(alpha).powi(2) <= path.condition_bound(alpha));
     }
-    assert!(Path(&[1.0, 0.0]).divergence(0.1).is_infinite());
+    let flat = Path(&[1.0, 0.0]);
+    assert!(flat.divergence(0.1).is_infinite());
+    assert_eq!((flat.likelihood(0.0), flat.condition(0.0)), (f64::INFINITY, f64::INFINITY));
+    assert!(flat.likelihood_of(0.0, &[1.0, 0.1]) < f64::MIN);
 }
 
 /// Without penalty the likelihood of rank-deficient rows grows with training, and the condition number with it; with one it
 /// stays under the bound. The study says so in a page that is whole.
 #[test]
 fn a_study_shows_what_the_penalty_does() {
-    let x = rows(400, 3, 1, 5);
-    let held = rows(100, 3, 1, 6);
+    let all = rows(500, 3, 1, 5);
+    let (x, held) = all.data().split_at(400 * 3);
+    let (x, held) = (Matrix::new(400, 3, x.to_vec()), Matrix::new(100, 3, held.to_vec()));
     let preset = Preset {
         layers: Some(2),
         hidden: Some(vec![8]),
@@ -166,7 +170,8 @@ fn a_study_shows_what_the_penalty_does() {
         ..Preset::named(Name::Realnvp)
     };
     let run = |alpha| {
-        let options = TrainOptions { alpha, epochs: 12, lr: 0.01, batch: 100, ..TrainOptions::default() };
+        let options =
+            TrainOptions { alpha, epochs: 100, patience: 0, lr: 0.02, batch: 100, ..TrainOptions::default() };
         deep_run(&preset, Preprocess::Standardize, &x, &held, &options).unwrap()
     };
     let runs = [run(0.0), run(0.1)];

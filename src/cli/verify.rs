@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     pub quick: bool,
     /// Study what the Tikhonov weight does to likelihood and condition, for linear flows and for this one, which is
     /// trained for several weights [default: where the data have null directions, unless --quick]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "model")]
     pub stability: bool,
     /// Find for each claim about Jacobians the smallest relative error of J that it notices (a decade), by putting errors in;
     /// about five times the work
@@ -294,8 +294,14 @@ fn trained(
     let mut section = check(&training.source, ids, &cx, notes, s, a.power);
     show(&mut section, &cx, &training.values, &training.names, record.as_ref());
     let wanted = a.stability || (prepared.null_directions > 0 && !a.quick);
-    let study = held.as_ref().filter(|_| wanted);
-    let study = study.map(|held| study_of(s, settings, &training, held, &options, a.quick)).transpose()?;
+    let study = match &held {
+        Some(held) if wanted => Some(study_of(s, settings, &training, held, &options, a.quick)?),
+        None if wanted => {
+            section.notes.push("no stability study: it needs held-out rows (--valid)".to_owned());
+            None
+        }
+        _ => None,
+    };
     let record = serde_json::json!({ "options": options, "data": training.source, "flow": preset });
     Ok((section, Model { flow: flow.clone(), columns: training.names, record: Some(record) }, study))
 }

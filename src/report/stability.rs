@@ -9,7 +9,7 @@ use crate::theory::{Axis, Chart, Shape};
 
 /// Nats a row and column beyond the best value from which a curve leaves the picture.
 const WINDOW: f64 = 3.0;
-const LIKELIHOOD: &str = "log-likelihood (nats a row, training units)";
+const LIKELIHOOD: &str = "log-likelihood (nats a row)";
 const WEIGHT: &str = "Tikhonov weight α";
 
 /// The section of a study: charts, a table of weights, and in the notes the weights that are chosen.
@@ -47,7 +47,7 @@ fn linear_likelihood(path: &LinearPath) -> Chart {
             "Mean log-likelihood of the linear optimum of every α, in closed form. On the training rows it only falls with α; on \
              held-out rows it is largest at {}. Ledoit and Wolf's weight, from the training rows alone, is {}. Values far below \
              the best are left out.",
-            chosen_text(path.chosen()),
+            chosen_text(path),
             number(lw, 3)
         ))
         .mark("training rows", Shape::Line, alphas.clone(), window(&training, best, path))
@@ -180,10 +180,14 @@ fn weights(path: &LinearPath, runs: &[DeepRun]) -> Listing {
     }
 }
 
-fn chosen_text(chosen: Chosen) -> String {
-    match chosen {
+fn chosen_text(path: &LinearPath) -> String {
+    match path.chosen() {
         Chosen::At(alpha) => format!("α = {}", number(alpha, 3)),
-        Chosen::None => "no penalty at all".to_owned(),
+        Chosen::None if path.spectrum.null > 0 => {
+            "no α at all (they lie in the same plane, on which the likelihood has no bound as α → 0)"
+                .to_owned()
+        }
+        Chosen::None => "α = 0, no penalty".to_owned(),
         Chosen::Beyond(alpha) => format!("α = {} or more", number(alpha, 3)),
     }
 }
@@ -197,7 +201,7 @@ fn notes(path: &LinearPath, runs: &[DeepRun]) -> Vec<String> {
             dim(path),
             number(path.closed().condition(0.0), 3)
         ),
-        format!("linear flow: held-out rows choose {}", chosen_text(path.chosen())),
+        format!("linear flow: held-out rows choose {}", chosen_text(path)),
         format!(
             "Ledoit and Wolf's shrinkage is {}, which is α = {} (from the training rows alone)",
             number(lw.shrinkage, 3),

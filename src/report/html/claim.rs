@@ -1,6 +1,6 @@
 //! One claim, checked: the statement, the comparison, pictures, figures, and what to do.
 
-use super::parts::{charts, class, mathematics};
+use super::parts::{charts, class, each, mathematics};
 use crate::report::text::{escape, number};
 use crate::report::{Check, verdict_text};
 use crate::theory::{Claim, Verdict};
@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The article of a check. `known` is its claim, where this program has it.
 pub(super) fn article(check: &Check, known: Option<&dyn Claim>, id: &str) -> String {
     let o = &check.outcome;
-    let formula = known.map(|c| c.formula()).filter(|f| !f.is_empty());
+    let formula = known.map(Claim::formula).filter(|f| !f.is_empty());
     let formula = formula.map(|f| {
         format!(
             "<div class=\"formula\" tabindex=\"0\" role=\"region\" aria-label=\"Formula of {}\">{}</div>\n",
@@ -20,11 +20,9 @@ pub(super) fn article(check: &Check, known: Option<&dyn Claim>, id: &str) -> Str
     let verdict =
         format!("<span class=\"{}\">{}</span>", class(&o.verdict), escape(&verdict_text(&o.verdict)));
     let pairs = [("Predicted", &o.predicted), ("Measured", &o.measured), ("Tolerance", &o.tolerance)];
-    let pairs: String = pairs
-        .iter()
-        .filter(|p| !p.1.is_empty())
-        .map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(text)))
-        .collect();
+    let pairs = each(pairs.iter().filter(|p| !p.1.is_empty()), |(name, text)| {
+        format!("<dt>{name}</dt><dd>{}</dd>\n", escape(text))
+    });
     format!(
         "<article aria-labelledby=\"{id}\">\n<h3 id=\"{id}\"><span class=\"id\">{}</span> {}</h3>\n{}\
          <dl>\n<dt>Verdict</dt><dd>{verdict}</dd>\n{pairs}</dl>\n{}{}{}</article>\n",

@@ -54,7 +54,7 @@ pub fn write(path: &Path, report: &Report) -> Result<(), Error> {
 
 /// A data set: notes, charts, listings, and its claims.
 fn section(section: &Section, k: usize, claims: &[Box<dyn crate::theory::Claim>]) -> String {
-    let notes: String = section.notes.iter().map(|note| format!("<li>{}</li>\n", escape(note))).collect();
+    let notes = parts::each(&section.notes, |note| format!("<li>{}</li>\n", escape(note)));
     let notes = if notes.is_empty() { notes } else { format!("<ul>\n{notes}</ul>\n") };
     let charts = parts::charts(&section.charts, &format!("s{k}"));
     let listings: String =

@@ -16,6 +16,11 @@ pub(super) fn class(verdict: &Verdict) -> &'static str {
     }
 }
 
+/// The text of every item, one after the other.
+pub(super) fn each<T>(items: impl IntoIterator<Item = T>, text: impl FnMut(T) -> String) -> String {
+    items.into_iter().map(text).collect::<Vec<String>>().concat()
+}
+
 /// A region that scrolls sideways, by keyboard too. `label` is escaped already.
 pub(super) fn region(label: &str, content: &str) -> String {
     format!("<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">\n{content}\n</div>\n")
@@ -39,12 +44,11 @@ pub(super) fn charts(charts: &[Chart], id: &str) -> String {
 /// A table of texts; the first column names its row.
 pub(super) fn listing(listing: &Listing, id: &str) -> String {
     let caption = escape(&listing.caption);
-    let head: String =
-        listing.columns.iter().map(|c| format!("<th scope=\"col\">{}</th>", escape(c))).collect();
+    let head = each(&listing.columns, |c| format!("<th scope=\"col\">{}</th>", escape(c)));
     let row = |row: &Vec<String>| {
         let mut cells = row.iter().map(|c| escape(c));
         let first = cells.next().map(|c| format!("<th scope=\"row\">{c}</th>")).unwrap_or_default();
-        format!("<tr>{first}{}</tr>\n", cells.map(|c| format!("<td>{c}</td>")).collect::<String>())
+        format!("<tr>{first}{}</tr>\n", each(cells, |c| format!("<td>{c}</td>")))
     };
     let rows: String = listing.rows.iter().map(row).collect();
     let table = format!(
@@ -60,5 +64,6 @@ pub(super) fn mathematics(latex: &str) -> String {
     let mut out = String::new();
     // Writing into a String cannot fail; a formula that does not parse shows as an error, which a test excludes.
     let _ = push_mathml(&mut out, Parser::new(latex, &storage), config);
-    out
+    // Blanks come as an entity that XML does not know, and from `\\ ` escaped twice.
+    out.replace("&amp;nbsp;", "\u{a0}").replace("&nbsp;", "\u{a0}")
 }

@@ -107,7 +107,7 @@ fn verdicts_are_words_and_text_is_escaped() {
     assert!(text.find("fail").unwrap() < text.find("<table").unwrap());
 }
 
-/// Every formula is one that the renderer understands, and a claim that fails says what to do.
+/// Every formula is one that the renderer understands, as well-formed MathML.
 #[test]
 fn every_formula_is_mathematics() {
     for claim in registry::claims() {
@@ -115,6 +115,11 @@ fn every_formula_is_mathematics() {
         if !formula.is_empty() {
             let mathml = parts::mathematics(formula);
             assert!(mathml.starts_with("<math") && !mathml.contains("merror"), "{}: {mathml}", claim.id());
+            assert!(
+                Document::parse(&mathml).is_ok(),
+                "{}: not well-formed (use \\left, not \\Big): {mathml}",
+                claim.id()
+            );
         }
     }
 }

@@ -61,7 +61,7 @@ impl Claim for L2 {
     }
 
     fn formula(&self) -> &'static str {
-        r"\frac{1}{n} \sum_n \log p(x_n) = -\tfrac{1}{2} \Big[ D \log 2\pi e + \sum_i \log \lambda_i \Big]"
+        r"\frac{1}{n} \sum_n \log p(x_n) = -\tfrac{1}{2} \left[ D \log 2\pi e + \sum_i \log \lambda_i \right]"
     }
 
     fn remedy(&self) -> &'static str {

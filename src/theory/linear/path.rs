@@ -43,10 +43,18 @@ impl Path<'_> {
     }
 
     /// Mean log-likelihood of other rows, whose second moments about the training mean along the training axes are
-    /// `moments`: `-½ Σ [log 2π + log(λ_i + 2α) + m_i/(λ_i + 2α)]`.
+    /// `moments`: `-½ Σ [log 2π + log(λ_i + 2α) + m_i/(λ_i + 2α)]`. Infinite at `α = 0` where a `λ_i` is zero: `-∞` for rows
+    /// off the plane of the others, `∞` on it.
     pub fn likelihood_of(&self, alpha: f64, moments: &[f64]) -> f64 {
-        let term = |(l, m): (&f64, &f64)| TAU.ln() + (l + 2.0 * alpha).ln() + m / (l + 2.0 * alpha);
-        -0.5 * self.0.iter().zip(moments).map(term).sum::<f64>()
+        let pairs = || self.0.iter().map(|l| l + 2.0 * alpha).zip(moments);
+        // A density on a plane: zero off it, infinite on it.
+        if pairs().any(|(v, &m)| v == 0.0 && m > 0.0) {
+            return f64::NEG_INFINITY;
+        }
+        if pairs().any(|(v, _)| v == 0.0) {
+            return f64::INFINITY;
+        }
+        -0.5 * pairs().map(|(v, m)| TAU.ln() + v.ln() + m / v).sum::<f64>()
     }
 
     /// `KL(N(μ, Σ) ‖ model) = ½ Σ [log(1 + u_i) - u_i/(1 + u_i)]`, `u_i = 2α/λ_i`; infinite on rank-deficient data.

@@ -44,7 +44,13 @@ impl LinearPath {
         let (n, d) = held_out.shape();
         let centred = Matrix::from_fn(n, d, |i, j| held_out[(i, j)] - spectrum.mean[j]);
         let scores = centred.mul(&spectrum.axes);
-        let moment = |k: usize| scores.col(k).iter().map(|v| v * v).sum::<f64>() / n.max(1) as f64;
+        // Along a null direction of both, what is left is rounding, as in the spectrum.
+        let rounding = training.rows().max(d) as f64 * f64::EPSILON;
+        let least = rounding * rounding * spectrum.values.first().unwrap_or(&0.0);
+        let moment = |k: usize| {
+            let mean = scores.col(k).iter().map(|v| v * v).sum::<f64>() / n.max(1) as f64;
+            if mean > least { mean } else { 0.0 }
+        };
         let moments = (0..d).map(moment).collect();
         let mean = spectrum.values.iter().sum::<f64>() / d.max(1) as f64;
         let unit = if mean > 0.0 { mean } else { 1.0 };

@@ -162,7 +162,7 @@ impl Claim for S6 {
     }
 
     fn formula(&self) -> &'static str {
-        r"\lVert x - g(f(x)) \rVert \le \mathrm{eps}\, \Big\lVert \sum_l \Big| \frac{\partial x}{\partial h_l} \Big| w_l \Big\rVert"
+        r"\lVert x - g(f(x)) \rVert \le \mathrm{eps}\, \left\lVert \sum_l \left| \frac{\partial x}{\partial h_l} \right| w_l \right\rVert"
     }
 
     fn remedy(&self) -> &'static str {

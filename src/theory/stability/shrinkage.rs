@@ -57,8 +57,8 @@ pub fn deshrunk_covariance(flow: &Flow<f64>, x: &Matrix<f64>, alpha: f64) -> Res
     let generated = inverse_batch(&jacobians(flow, x, Direction::Normalize, Route::Push)?)?;
     let units = units(flow, x)?;
     let mut out = Batch::zeros(x.rows(), d, d);
-    for row in 0..x.rows() {
-        let (g, p) = (generated.matrix(row), &units[row]);
+    for (row, p) in units.iter().enumerate() {
+        let g = generated.matrix(row);
         let local = g.mul(&g.transpose());
         let e = eigh(&Matrix::from_fn(d, d, |i, j| {
             0.5 * (local[(i, j)] + local[(j, i)]) - 2.0 * alpha * p[(i, j)]
