@@ -21,7 +21,7 @@ const LONGEST: f64 = 1.5 * PI;
 
 impl SCurve {
     /// `(s, sin a, cos a)`; at `t = 0` the right-hand side is taken.
-    fn angle<'t, T: Real>(self, t: Var<'t, T>) -> [Var<'t, T>; 3] {
+    fn angle<T: Real>(self, t: Var<'_, T>) -> [Var<'_, T>; 3] {
         let one = t.recorder().scalar(T::ONE);
         let a = t * T::of(self.radius.recip());
         [t.ge(t.recorder().scalar(T::ZERO)).select(one, -one), a.sin(), a.cos()]

@@ -25,7 +25,7 @@ const STEPS: usize = 40;
 
 impl Spiral {
     /// `√(1+t²)`.
-    fn speed<'t, T: Real>(t: Var<'t, T>) -> Var<'t, T> {
+    fn speed<T: Real>(t: Var<'_, T>) -> Var<'_, T> {
         (t.square() + T::ONE).sqrt()
     }
 

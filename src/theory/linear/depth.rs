@@ -81,7 +81,7 @@ impl Objective {
             })
         };
         let (gradient, product) = (record(false)?, record(true)?);
-        Ok(Self { gradient, product, flow, rows })
+        Ok(Self { flow, rows, gradient, product })
     }
 
     fn weights(&self) -> Vec<f64> {
