@@ -141,12 +141,13 @@ fn check(
         for o in &mut outcomes {
             let claim = registry::claims().into_iter().find(|c| c.id() == o.id);
             if let Some(found) = claim.and_then(|c| power(c.as_ref(), cx)) {
-                *o = o.clone().figure("power", found);
-                if found.is_finite() {
-                    o.tolerance += &format!("; notices errors of {found:.0e} in J");
+                let seen = if found.is_finite() {
+                    format!("notices errors of {found:.0e} in J")
                 } else {
-                    o.tolerance += "; does not notice errors in J here";
-                }
+                    "does not notice errors in J here".to_owned()
+                };
+                let tolerance = format!("{}; {seen}", o.tolerance);
+                *o = o.clone().tolerance(tolerance).figure("power", found);
             }
         }
     }
