@@ -151,12 +151,13 @@ fn check(
         s.note(&format!("{name}: putting errors into Jacobians"));
         for o in &mut outcomes {
             if let Some(found) = claim(&o.id).and_then(|c| power(c.as_ref(), cx)) {
-                *o = o.clone().figure("power", found);
-                if found.is_finite() {
-                    o.tolerance += &format!("; notices errors of {found:.0e} in J");
+                let seen = if found.is_finite() {
+                    format!("notices errors of {found:.0e} in J")
                 } else {
-                    o.tolerance += "; does not notice errors in J here";
-                }
+                    "does not notice errors in J here".to_owned()
+                };
+                let tolerance = format!("{}; {seen}", o.tolerance);
+                *o = o.clone().tolerance(tolerance).figure("power", found);
             }
         }
     }

@@ -120,13 +120,16 @@ fn chart(cx: &Context<'_>, curve: &Curve) -> Result<Chart, Error> {
     if let Some(x) = cx.held_out.filter(|x| x.cols() == d) {
         let latents = cx.flow.normalize(x)?.0;
         let seen = eps.iter().filter(|e| **e < 1.0);
-        let points: Vec<(f64, (f64, f64))> =
-            seen.filter_map(|e| weighted_trace(&latents, x, *e).map(|p| (*e, p))).collect();
-        if !points.is_empty() {
-            let take = |of: &dyn Fn(&(f64, (f64, f64))) -> f64| points.iter().map(of).collect::<Vec<f64>>();
-            chart = chart
-                .mark("trace, held-out rows", Shape::Points, take(&|p| p.0), take(&|p| p.1.0))
-                .error_bars(take(&|p| p.1.1));
+        let (mut at, mut spread, mut error) = (Vec::new(), Vec::new(), Vec::new());
+        for eps in seen {
+            if let Some((value, half)) = weighted_trace(&latents, x, *eps) {
+                at.push(*eps);
+                spread.push(value);
+                error.push(half);
+            }
+        }
+        if !at.is_empty() {
+            chart = chart.mark("trace, held-out rows", Shape::Points, at, spread).error_bars(error);
         }
     }
     Ok(chart)
