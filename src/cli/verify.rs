@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 /// Options of `verify`.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
     /// The rows [default: the embedded sets; with --model the model's own samples]
     pub data: Option<String>,
