@@ -85,7 +85,7 @@ struct Component {
 /// // A triangle with one negative edge: one edge stays frustrated.
 /// let odd = synchronise(3, &[(0, 1, -1.0), (1, 2, 1.0), (0, 2, 1.0)]).unwrap();
 /// assert_eq!((odd.objective, odd.frustrated), (2.0, 1));
-/// assert!((odd.bound - 3.0).abs() < 1e-9);
+/// assert!((odd.bound - 5.0).abs() < 1e-9); // λ_min = -1: here the certificate is not tight
 /// ```
 pub fn synchronise(n: usize, edges: &[(usize, usize, f64)]) -> Result<Synchronised, Error> {
     if let Some(&(row, col, _)) = edges.iter().find(|e| !e.2.is_finite()) {

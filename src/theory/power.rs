@@ -28,7 +28,7 @@ impl JacobianError {
     /// let j = Batch::new(1, 2, 2, vec![3.0, 0.0, 0.0, 4.0]);
     /// let bad = JacobianError { size: 1e-3, seed: 1 }.apply(j.clone()).matrix(0);
     /// let off = Matrix::from_fn(2, 2, |i, k| bad[(i, k)] - j.get(0)[2 * i + k]);
-    /// assert!((off.norm() - 5e-3).abs() < 1e-15);
+    /// assert!((off.norm() - 5e-3).abs() < 1e-14);
     /// ```
     pub fn apply<T: Real>(&self, mut j: Batch<T>) -> Batch<T> {
         if self.size != 0.0 {
