@@ -332,7 +332,8 @@ fn claims_notice_errors_in_jacobians() {
         let Some(found) = power(claim.as_ref(), at) else { continue };
         println!("{} notices {found:.0e}", claim.id());
         let most = match claim.id() {
-            "S1" => f64::INFINITY,
+            // Slack that no small error uses up.
+            "S1" | "S5" => f64::INFINITY,
             "G4" => 0.1,
             "G1" | "G2" => 1e-4,
             _ => 1e-9,
