@@ -67,7 +67,7 @@ fn an_imported_model_is_a_model() {
         let (z, log_det) = model.flow.normalize(&x).unwrap();
         let back = model.flow.generate(&z).unwrap();
         let j = jacobians(&model.flow, &x, Direction::Normalize, Route::Push).unwrap();
-        for (i, log_det) in log_det.iter().enumerate() {
+        for (i, log_det) in log_det.into_iter().enumerate() {
             let error = x.row(i).iter().zip(back.row(i)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(error <= 1e-9, "{name}: {error:e}");
             assert!((log_det - lu::slogdet(&j.matrix(i)).unwrap().1).abs() <= 1e-9, "{name}");

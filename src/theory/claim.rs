@@ -74,14 +74,10 @@ pub trait Claim: Send + Sync {
     fn statement(&self) -> &'static str;
 
     /// The statement in mathematics: LaTeX without delimiters, which the report shows as MathML.
-    fn formula(&self) -> &'static str {
-        ""
-    }
+    fn formula(&self) -> &'static str;
 
     /// What to do where the claim fails: what the likely causes are, and in which order to look at them.
-    fn remedy(&self) -> &'static str {
-        ""
-    }
+    fn remedy(&self) -> &'static str;
 
     /// Checks the claim on a model and data.
     fn check(&self, cx: &Context<'_>) -> Outcome;

@@ -129,6 +129,15 @@ impl Claim for L3 {
         "at the linear optimum the Hessian in W has the eigenvalues 2λ_i, λ_i + λ_j, and 0 x D(D-1)/2"
     }
 
+    fn formula(&self) -> &'static str {
+        r"\operatorname{spec} \nabla^2_W L = \{2\lambda_i\} \cup \{\lambda_i + \lambda_j\}_{i < j} \cup \{0\}^{D(D-1)/2}"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "If L1 holds, the optimum is right and the second derivatives of the tape are not: run the autodiff laws. \
+         If L1 fails too, start there."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         if cx.flow.dim() > COLUMNS {
             return Outcome::undecided("L3", format!("requires D <= {COLUMNS}"));

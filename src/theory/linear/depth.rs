@@ -287,6 +287,15 @@ impl Claim for L7 {
         "weight decay over L linear layers: λs² + 2α s^{2/L} = 1 in every direction"
     }
 
+    fn formula(&self) -> &'static str {
+        r"\lambda s^2 + 2\alpha\, s^{2/L} = 1"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The optimum of the stack is certified by its own gradient, so a failure is in the weight penalty or in \
+         the Hessian behind the last Newton steps."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         let optimum = match fit("L7", cx, SPECTRUM) {
             Ok(optimum) => optimum,

@@ -143,6 +143,15 @@ impl Claim for Orthogonality {
         "the contrast Σ log|g_i| - log|det J_g| is not negative, and 0 exactly where the columns of J_g are orthogonal"
     }
 
+    fn formula(&self) -> &'static str {
+        r"c = \sum_i \log \lVert g_i \rVert - \log|\det J_g| \ge 0, \qquad c = 0 \iff g_i \perp g_j"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "A negative contrast breaks Hadamard's inequality, so the columns and the determinant are not of one \
+         Jacobian: compare the routes of S6."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         let most = if cx.flow.dim() > LAYERED || cx.quick { 4 } else { 64 };
         data_rows(cx, most)

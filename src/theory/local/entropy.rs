@@ -213,6 +213,15 @@ impl Claim for Entropies {
         "the entropies of local standard deviations add up: Σ E log(1/s_i) + (D/2) log 2πe = H"
     }
 
+    fn formula(&self) -> &'static str {
+        r"\sum_i E \log \frac{1}{s_i} + \frac{D}{2} \log 2\pi e = H"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "At single rows this is log|det J| against Σ log s: see S6. If only the mean fails, the samples are not \
+         the model's own: check the sampler."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("C4", format!("out of range: {error}")))
     }

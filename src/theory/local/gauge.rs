@@ -136,6 +136,15 @@ impl Claim for Gauge {
         "the density does not fix the local covariance: a polar shear of the latents keeps log p and changes J_g J_gᵀ"
     }
 
+    fn formula(&self) -> &'static str {
+        r"h(r, \theta) = (r, \theta + c r^2): \quad \log p' = \log p, \quad J_g' J_g'^\top \ne J_g J_g^\top"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "If log-densities moved, the composition of layers loses digits: see S6. If only J is wrong, compare its \
+         three routes on the sheared flow."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         if cx.flow.dim() < 2 {
             return Outcome::undecided("G5", "requires at least two columns");

@@ -296,6 +296,15 @@ impl Claim for HeldOut {
         "held-out rows around a latent have the covariance that the model's own neighbourhood has"
     }
 
+    fn formula(&self) -> &'static str {
+        r"w = e^{-\lVert f(x) - c \rVert^2 / 2\tau^2}: \quad \operatorname{Cov}_w(f) = \varepsilon^2 I, \quad \operatorname{Cov}_w(x) = \varepsilon^2 S(\varepsilon)"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "It fails only where the map contradicts itself: see S6 (does generate undo normalize?) and G1. Where it \
+         is undecided because the density is not learnt here, train longer or take a richer flow."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         // The curve needs the model alone.
         local_to_global::attach(Self::run(cx, &JacobianError::NONE), cx)

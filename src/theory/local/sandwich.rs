@@ -146,6 +146,15 @@ impl Claim for Sandwich {
         "E[J_g]E[J_g]ᵀ ⪯ Cov(x) ⪯ E[J_g J_gᵀ]; Cov(x, y) = E[J_g]; Cov(x) = ∫E[J_g(Y) J_g(tY + √(1-t²)Y')ᵀ]dt"
     }
 
+    fn formula(&self) -> &'static str {
+        r"E[J_g]\, E[J_g]^\top \preceq \operatorname{Cov}(x) \preceq E[J_g J_g^\top], \qquad \operatorname{Cov}(x, y) = E[J_g]"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "Stein's identity alone off: J_g is not the Jacobian of the map that is sampled; see G1. All of it off: the \
+         draws are not standard normal, or tails are too heavy for the blocks."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("G3", format!("out of range: {error}")))
     }

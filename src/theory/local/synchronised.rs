@@ -147,6 +147,15 @@ impl Claim for SignSynchronisation {
         "the signs of axes agree as well as a certificate allows, exactly so where nothing is frustrated"
     }
 
+    fn formula(&self) -> &'static str {
+        r"t^\top A t \le s^\top A s + n \max(0, -\lambda_{\min}(\Lambda - A)), \qquad \Lambda = \operatorname{diag}(s \circ A s)"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "A sign pattern that beats its certificate means that the bound on the least eigenvalue is wrong; a gap \
+         without frustration means that the graph or its weights are."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         Self::decide(cx).unwrap_or_else(|e| Outcome::undecided("C2", format!("out of range: {e}")))
     }

@@ -187,6 +187,15 @@ impl Claim for S5 {
         "p(x) <= (‖J(x)‖²/2πD)^{D/2} at every point; at a stationary point under α, E log p <= -(D/2) log 4πα"
     }
 
+    fn formula(&self) -> &'static str {
+        r"p(x) \le \left( \frac{\lVert J(x) \rVert_F^2}{2\pi D} \right)^{D/2}"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "The cap is arithmetic of log|det J| and ‖J‖: like S1, a failure means that density and Jacobian are \
+         not those of one map. If only the mean cap fails, the certificate of S2b is wrong."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         Self::run(cx, &JacobianError::NONE)
     }

@@ -195,6 +195,15 @@ impl Claim for S3 {
         "the effective dimension Σ(1 - 2α s²) has the mean E‖f‖² at a stationary point"
     }
 
+    fn formula(&self) -> &'static str {
+        r"d_{\mathrm{eff}}(x) = \sum_i (1 - 2\alpha s_i^2) = D - 2\alpha \lVert J(x) \rVert_F^2, \qquad E\, d_{\mathrm{eff}} = E \lVert f \rVert^2"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "S3 is the trace of S2b: look there first. If S2b holds and this does not, the two routes to ‖J‖² \
+         disagree; compare the push with the pull."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         Self::decide(cx).unwrap_or_else(|e| Outcome::undecided("S3", format!("out of range: {e}")))
     }

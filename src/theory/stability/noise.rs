@@ -298,6 +298,15 @@ impl Claim for S4 {
         "input noise σ² = 2α is the penalty α‖J‖² and two curvature terms, up to order σ⁴"
     }
 
+    fn formula(&self) -> &'static str {
+        r"E \log p(x + \sigma\xi) = \log p - \alpha \lVert J \rVert_F^2 - \alpha f \cdot \Delta f + \alpha\, \Delta \log|\det J| + O(\sigma^4), \quad \sigma^2 = 2\alpha"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "Order 2 instead of 4 means that one of the three second-order terms is wrong: check the Laplacians by \
+         the tape's own tests. A layer that calls itself smooth and has a kink shows the same way."
+    }
+
     fn check(&self, cx: &Context<'_>) -> Outcome {
         Self::decide(cx).unwrap_or_else(|e| Outcome::undecided("S4", format!("out of range: {e}")))
     }
