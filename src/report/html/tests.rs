@@ -111,15 +111,13 @@ fn verdicts_are_words_and_text_is_escaped() {
 #[test]
 fn every_formula_is_mathematics() {
     for claim in registry::claims() {
-        let formula = claim.formula();
-        if !formula.is_empty() {
-            let mathml = parts::mathematics(formula);
-            assert!(mathml.starts_with("<math") && !mathml.contains("merror"), "{}: {mathml}", claim.id());
-            assert!(
-                Document::parse(&mathml).is_ok(),
-                "{}: not well-formed (use \\left, not \\Big): {mathml}",
-                claim.id()
-            );
-        }
+        assert!(!claim.formula().is_empty() && !claim.remedy().is_empty(), "{}", claim.id());
+        let mathml = parts::mathematics(claim.formula());
+        assert!(mathml.starts_with("<math") && !mathml.contains("merror"), "{}: {mathml}", claim.id());
+        assert!(
+            Document::parse(&mathml).is_ok(),
+            "{}: not well-formed (use \\left, not \\Big, and > for <): {mathml}",
+            claim.id()
+        );
     }
 }

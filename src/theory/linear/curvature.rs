@@ -130,7 +130,7 @@ impl Claim for L3 {
     }
 
     fn formula(&self) -> &'static str {
-        r"\operatorname{spec} \nabla^2_W L = \{2\lambda_i\} \cup \{\lambda_i + \lambda_j\}_{i < j} \cup \{0\}^{D(D-1)/2}"
+        r"\operatorname{spec} \nabla^2_W L = \{2\lambda_i\} \cup \{\lambda_i + \lambda_j\}_{j > i} \cup \{0\}^{D(D-1)/2}"
     }
 
     fn remedy(&self) -> &'static str {

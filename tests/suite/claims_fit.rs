@@ -16,7 +16,7 @@ use eigenflow_linalg::Matrix;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
-mod zoo;
+use crate::zoo;
 
 fn normal(n: usize, d: usize, seed: u64) -> Matrix<f64> {
     let mut random = generator(seed, "test-normal", 0);

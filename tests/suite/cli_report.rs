@@ -1,6 +1,6 @@
 //! `verify --out` and `report`: the page and the JSON file, from the real binary.
 
-mod cli_support;
+use crate::cli_support;
 use cli_support::{Room, TINY};
 
 const VERIFY: &str = "verify builtin:s-curve?n=300 --quick --epochs 2 --claims S1,L5,G1 --out run";

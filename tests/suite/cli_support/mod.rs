@@ -1,5 +1,4 @@
 //! The real binary in a folder of its own.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use eigenflow::data::formats::{Location, RawArray};
 use serde_json::Value;

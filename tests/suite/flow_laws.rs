@@ -1,6 +1,6 @@
 //! Laws of every bijection and every preset: inverses, log-determinants, independence of rows.
 
-mod zoo;
+use crate::zoo;
 
 use eigenflow::flow::Flow;
 use eigenflow::flow::bijections::{Affine, Coupling, Form};

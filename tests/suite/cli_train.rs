@@ -1,6 +1,6 @@
 //! Training: its files, its options, resuming, the guard and Ctrl-C.
 
-mod cli_support;
+use crate::cli_support;
 use cli_support::{Room, TINY};
 
 #[test]

@@ -1,5 +1,4 @@
 //! Every registered bijection and every preset with all its options, with randomised parameters.
-#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use eigenflow::flow::bijection::{Bijection, Smoothness};
 use eigenflow::flow::presets::{Mask, Name, Nonlinearity, Preset};

@@ -1,6 +1,6 @@
 //! Splines and autoregressive layers where they are delicate: knots, ends, far outside, huge logits, orders, depth.
 
-mod zoo;
+use crate::zoo;
 
 use eigenflow::flow::bijections::{Autoregressive, Coupling, GeneralCoupling};
 use eigenflow::flow::conditioner::Activation;

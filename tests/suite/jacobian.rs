@@ -1,6 +1,6 @@
 //! Exact Jacobians: three routes, inverses, finite differences, spectra.
 
-mod zoo;
+use crate::zoo;
 
 use eigenflow::flow::bijections::{Affine, Asinh, Coupling, Form, Permutation, Standardize};
 use eigenflow::flow::conditioner::Activation;

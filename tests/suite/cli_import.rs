@@ -1,6 +1,6 @@
 //! `import` and `export`: other libraries' weights at the command line.
 
-mod cli_support;
+use crate::cli_support;
 use cli_support::Room;
 
 /// The folder of other libraries' weights, if it is named.

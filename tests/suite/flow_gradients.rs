@@ -1,6 +1,6 @@
 //! Gradients with respect to every trained parameter, and batch normalization in training.
 
-mod zoo;
+use crate::zoo;
 
 use eigenflow::flow::bijections::{Asinh, BatchNorm};
 use eigenflow::flow::{Flow, Role, base};

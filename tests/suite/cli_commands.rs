@@ -1,6 +1,6 @@
 //! Commands, their results and the layout of their files.
 
-mod cli_support;
+use crate::cli_support;
 use cli_support::Room;
 
 const DATA: &str = "builtin:s-curve?n=40&seed=3";

@@ -1,6 +1,6 @@
 //! What is refused: the exit code, and a message that names the place and the remedy.
 
-mod cli_support;
+use crate::cli_support;
 use cli_support::{Room, TINY};
 
 #[test]

@@ -1,6 +1,6 @@
 //! Extreme and degenerate inputs, malformed flows, parts, casts and samples.
 
-mod zoo;
+use crate::zoo;
 
 use eigenflow::flow::bijection::Bijection;
 use eigenflow::flow::bijections::{

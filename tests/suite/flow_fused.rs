@@ -1,6 +1,6 @@
 //! Couplings behind permutations, whose weights are permuted in place of values, against layers one by one.
 
-mod zoo;
+use crate::zoo;
 
 use eigenflow::flow::bijections::{Coupling, Permutation};
 use eigenflow::flow::conditioner::Activation;

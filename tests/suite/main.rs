@@ -1,0 +1,28 @@
+//! The tests of the whole system, as one program: each generic of the library is compiled once for all of them.
+//!
+//! `cargo test --test suite claims_linear` runs those of one file.
+
+mod acceptance;
+mod claims_fit;
+mod claims_linear;
+mod claims_local;
+mod claims_stability;
+mod cli_commands;
+mod cli_errors;
+mod cli_import;
+mod cli_report;
+mod cli_support;
+mod cli_train;
+mod data_external;
+mod data_formats;
+mod flow_edges;
+mod flow_fused;
+mod flow_gradients;
+mod flow_laws;
+mod flow_presets;
+mod flow_splines;
+mod interop;
+mod jacobian;
+mod signs;
+mod stability;
+mod zoo;
