@@ -4,6 +4,7 @@ use super::point::data_rows;
 use super::unwhitened::jacobian_rounding;
 use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
+use crate::theory::power::JacobianError;
 use crate::theory::stability::passages;
 use crate::theory::tolerance::{gamma, larger};
 use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape};
@@ -44,8 +45,20 @@ impl Contrast {
     /// # Errors
     /// As [`Flow::normalize`]; a singular Jacobian.
     pub fn measure(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<Self>, Error> {
+        Self::measure_broken(flow, x, &JacobianError::NONE)
+    }
+
+    /// The same with an error in every Jacobian.
+    ///
+    /// # Errors
+    /// As [`Contrast::measure`].
+    pub fn measure_broken(
+        flow: &Flow<f64>,
+        x: &Matrix<f64>,
+        error: &JacobianError,
+    ) -> Result<Vec<Self>, Error> {
         let d = flow.dim();
-        let j = jacobians(flow, x, Direction::Normalize, Route::Push)?;
+        let j = error.apply(jacobians(flow, x, Direction::Normalize, Route::Push)?);
         let delta = jacobian_rounding(flow, x)?;
         let layered = if d <= LAYERED { Some((flow.normalize(x)?.1, passages(flow, x)?)) } else { None };
         (0..x.rows())
@@ -153,9 +166,19 @@ impl Claim for Orthogonality {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
+        Self::run(cx, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(Self::run(cx, error))
+    }
+}
+
+impl Orthogonality {
+    fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
         let most = if cx.flow.dim() > LAYERED || cx.quick { 4 } else { 64 };
         data_rows(cx, most)
-            .and_then(|x| Contrast::measure(cx.flow, &x))
+            .and_then(|x| Contrast::measure_broken(cx.flow, &x, error))
             .map_or_else(|e| Outcome::undecided("C3", format!("out of range: {e}")), |all| Self::judge(&all))
     }
 }

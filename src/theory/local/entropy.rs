@@ -6,6 +6,7 @@ use super::unwhitened::jacobian_rounding;
 use crate::flow::base::LN_2PI;
 use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
+use crate::theory::power::JacobianError;
 use crate::theory::stability::passages;
 use crate::theory::tolerance::{gamma, larger};
 use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape, Verdict, alarm};
@@ -48,6 +49,19 @@ impl Shares {
     /// # Errors
     /// As [`Flow::normalize`].
     pub fn measure(flow: &Flow<f64>, x: &Matrix<f64>, count: usize) -> Result<Self, Error> {
+        Self::measure_broken(flow, x, count, &JacobianError::NONE)
+    }
+
+    /// The same with an error in every Jacobian.
+    ///
+    /// # Errors
+    /// As [`Shares::measure`].
+    pub fn measure_broken(
+        flow: &Flow<f64>,
+        x: &Matrix<f64>,
+        count: usize,
+        error: &JacobianError,
+    ) -> Result<Self, Error> {
         let d = flow.dim();
         let (z, log_det) = flow.normalize(x)?;
         let density = (0..x.rows())
@@ -63,7 +77,7 @@ impl Shares {
         for start in (0..count).step_by(chunk) {
             let rows = chunk.min(count - start);
             let some = Matrix::new(rows, d, x.data()[start * d..(start + rows) * d].to_vec());
-            let j = jacobians(flow, &some, Direction::Normalize, Route::Push)?;
+            let j = error.apply(jacobians(flow, &some, Direction::Normalize, Route::Push)?);
             for i in 0..rows {
                 let j = j.matrix(i);
                 let s = singular_values(&j)?;
@@ -157,13 +171,13 @@ impl Entropies {
         outcome
     }
 
-    fn decide(cx: &Context<'_>) -> Result<Outcome, Error> {
+    fn decide(cx: &Context<'_>, error: &JacobianError) -> Result<Outcome, Error> {
         let (flow, d) = (cx.flow, cx.flow.dim());
         let few = (WORK / (16 * d * d * d * flow.layers().len().max(1))).max(DRAWS[0]);
         let few = if cx.quick { few / 4 } else { few };
         let n = BLOCKS * (few / BLOCKS).clamp(DRAWS[0], DRAWS[1] / if cx.quick { 4 } else { 1 });
         let x = flow.sample(n, 1.0, cx.seed)?;
-        let shares = Shares::measure(flow, &x, few.clamp(DRAWS[0], n))?;
+        let shares = Shares::measure_broken(flow, &x, few.clamp(DRAWS[0], n), error)?;
         let mut outcome = Self::judge(&shares);
         if d <= LAYERED && d > 1 {
             outcome = outcome.chart(chart(&shares.entropies(), &x)?);
@@ -223,6 +237,16 @@ impl Claim for Entropies {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("C4", format!("out of range: {error}")))
+        Self::run(cx, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(Self::run(cx, error))
+    }
+}
+
+impl Entropies {
+    fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
+        Self::decide(cx, error).unwrap_or_else(|e| Outcome::undecided("C4", format!("out of range: {e}")))
     }
 }

@@ -5,6 +5,7 @@ use super::series::difference;
 use super::spread::LocalCovarianceOrder;
 use crate::flow::bijections::PolarShear;
 use crate::flow::{Error, Flow, Layer};
+use crate::theory::power::JacobianError;
 use crate::theory::stability::log_density_error;
 use crate::theory::tolerance::larger;
 use crate::theory::{Claim, Context, Outcome, Verdict};
@@ -44,6 +45,19 @@ impl Comparison {
     /// # Errors
     /// As [`Flow::normalize`].
     pub fn measure(flow: &Flow<f64>, layer: &Layer, x: &Matrix<f64>) -> Result<Self, Error> {
+        Self::measure_broken(flow, layer, x, &JacobianError::NONE)
+    }
+
+    /// The same with an error in the columns of the sheared flow's Jacobian.
+    ///
+    /// # Errors
+    /// As [`Flow::normalize`].
+    pub fn measure_broken(
+        flow: &Flow<f64>,
+        layer: &Layer,
+        x: &Matrix<f64>,
+        error: &JacobianError,
+    ) -> Result<Self, Error> {
         let d = flow.dim();
         let (sheared, h) = (flow.followed_by(layer.clone())?, Flow::new(vec![layer.clone()], 0, 0)?);
         let (before, after) = (flow.log_density(x)?, sheared.log_density(x)?);
@@ -72,6 +86,7 @@ impl Comparison {
             ) else {
                 continue;
             };
+            let sheared_columns = error.apply_one(sheared_columns);
             let scale = units(&predicted.transpose());
             let noise = |flow: &Flow<f64>, z: &Matrix<f64>, directions: &Matrix<f64>| {
                 jacobian_noise(flow, z.row(row), directions, &scale)
@@ -117,10 +132,15 @@ impl Gauge {
             .figure("points", comparison.change.len() as f64)
     }
 
-    fn decide(cx: &Context<'_>) -> Result<Outcome, Error> {
+    fn decide(cx: &Context<'_>, error: &JacobianError) -> Result<Outcome, Error> {
         let dim = cx.flow.dim();
         let layer = PolarShear { dim, twist: TWIST }.into();
-        let comparison = Comparison::measure(cx.flow, &layer, &data_rows(cx, if cx.quick { 2 } else { 8 })?)?;
+        let comparison = Comparison::measure_broken(
+            cx.flow,
+            &layer,
+            &data_rows(cx, if cx.quick { 2 } else { 8 })?,
+            error,
+        )?;
         let sheared = cx.flow.followed_by(layer)?;
         let second_order = LocalCovarianceOrder.check(&Context { flow: &sheared, quick: true, ..cx.clone() });
         Ok(Self::judge(&comparison, &second_order.verdict))
@@ -146,9 +166,19 @@ impl Claim for Gauge {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
+        Self::run(cx, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(Self::run(cx, error))
+    }
+}
+
+impl Gauge {
+    fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
         if cx.flow.dim() < 2 {
             return Outcome::undecided("G5", "requires at least two columns");
         }
-        Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("G5", format!("out of range: {error}")))
+        Self::decide(cx, error).unwrap_or_else(|e| Outcome::undecided("G5", format!("out of range: {e}")))
     }
 }

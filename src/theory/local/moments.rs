@@ -10,9 +10,10 @@ use super::student::Blocks;
 use crate::flow::{Error, Flow};
 use crate::random::generator;
 use crate::theory::Context;
+use crate::theory::power::JacobianError;
 use eigenflow_autodiff::{Program, pull_jacobian};
-use eigenflow_linalg::Matrix;
 use eigenflow_linalg::eigen::eigh;
+use eigenflow_linalg::{Batch, Matrix};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
@@ -100,6 +101,20 @@ pub fn blocks(
     n: usize,
     seed: u64,
 ) -> Result<Option<Vec<Block>>, Error> {
+    blocks_broken(flow, directions, n, seed, &JacobianError::NONE)
+}
+
+/// The same with an error in every Jacobian along the directions.
+///
+/// # Errors
+/// Those of the tape.
+pub(super) fn blocks_broken(
+    flow: &Flow<f64>,
+    directions: &Directions,
+    n: usize,
+    seed: u64,
+    error: &JacobianError,
+) -> Result<Option<Vec<Block>>, Error> {
     let (d, m) = (flow.dim(), directions.data.rows());
     let program = Program::try_record(|r| {
         let params = flow.declare(r);
@@ -110,10 +125,10 @@ pub fn blocks(
     })?;
     let run = |y: &Matrix<f64>| {
         let mut out = program.run(n, &[y.data()], &flow.slices())?;
-        let j = out.pop().unwrap_or_default();
+        let j = error.apply(Batch::new(n, m, d, out.pop().unwrap_or_default()));
         let x = out.pop().unwrap_or_default();
-        let finite = x.iter().chain(&j).all(|v| v.is_finite());
-        Ok::<_, Error>(finite.then(|| (Matrix::new(n, m, x), Matrix::new(n * m, d, j))))
+        let finite = x.iter().chain(j.data()).all(|v| v.is_finite());
+        Ok::<_, Error>(finite.then(|| (Matrix::new(n, m, x), Matrix::new(n * m, d, j.into_data()))))
     };
     let Some((origin, _)) = run(&Matrix::zeros(n, d))? else { return Ok(None) };
     let mut all = Vec::with_capacity(BLOCKS);

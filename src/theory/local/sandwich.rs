@@ -1,9 +1,10 @@
 //! G3: the sandwich of the global covariance, Stein's identity and the two-point identity, decided.
 
-use super::moments::{BLOCKS, Block, Directions, average, blocks, draws, entries, least};
+use super::moments::{BLOCKS, Block, Directions, average, blocks_broken, draws, entries, least};
 use super::series::difference;
 use super::student::Blocks;
 use crate::flow::Error;
+use crate::theory::power::JacobianError;
 use crate::theory::tolerance::gamma;
 use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape, Verdict, alarm};
 use eigenflow_linalg::Matrix;
@@ -99,13 +100,13 @@ impl Sandwich {
         Ok(Statistics { zero, positive: [upper, lower], floor: gamma(64 * m) * (size + size.sqrt()) })
     }
 
-    fn decide(cx: &Context<'_>) -> Result<Outcome, Error> {
+    fn decide(cx: &Context<'_>, error: &JacobianError) -> Result<Outcome, Error> {
         if !cx.flow.has_finite_moments() {
             return Ok(Outcome::undecided("G3", "requires finite moments"));
         }
         let directions = Directions::of(cx.flow, cx.seed)?;
         let n = draws(cx);
-        let Some(all) = blocks(cx.flow, &directions, n, cx.seed)? else {
+        let Some(all) = blocks_broken(cx.flow, &directions, n, cx.seed, error)? else {
             return Ok(Outcome::undecided("G3", "out of range: a draw of the model is not finite"));
         };
         let mut outcome = Self::judge(&all)?
@@ -156,6 +157,16 @@ impl Claim for Sandwich {
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
-        Self::decide(cx).unwrap_or_else(|error| Outcome::undecided("G3", format!("out of range: {error}")))
+        Self::run(cx, &JacobianError::NONE)
+    }
+
+    fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
+        Some(Self::run(cx, error))
+    }
+}
+
+impl Sandwich {
+    fn run(cx: &Context<'_>, error: &JacobianError) -> Outcome {
+        Self::decide(cx, error).unwrap_or_else(|e| Outcome::undecided("G3", format!("out of range: {e}")))
     }
 }
