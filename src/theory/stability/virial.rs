@@ -20,8 +20,9 @@ pub struct S2a;
 #[derive(Clone, Copy, Debug)]
 pub struct S2b;
 
-/// Rows of S2a, which holds on any.
+/// Rows of S2a, which holds on any; fewer, but some, where their Jacobians would cost more than a tenth of [`WORK`].
 const ROWS: usize = 2000;
+const FEWEST: usize = 8;
 /// Jacobians held at a time.
 const CHUNK: usize = 256;
 /// Multiply-adds that S2b may spend on the Jacobians of the whole training set.
@@ -187,10 +188,12 @@ impl S2b {
 pub(super) fn rows(cx: &Context<'_>, any: bool) -> Result<Option<Matrix<f64>>, Error> {
     let d = cx.flow.dim();
     let given = if any { cx.training.or(cx.held_out) } else { cx.training };
+    let affordable = (0.1 * WORK / jacobian_work(cx.flow, 1)) as usize;
+    let most = if cx.alpha > 0.0 { affordable.clamp(FEWEST, ROWS) } else { ROWS };
     let x = match given {
-        Some(x) if any && x.rows() > ROWS => Matrix::new(ROWS, d, x.data()[..ROWS * d].to_vec()),
+        Some(x) if any && x.rows() > most => Matrix::new(most, d, x.data()[..most * d].to_vec()),
         Some(x) => x.clone(),
-        None if any => cx.flow.sample(ROWS, 1.0, cx.seed)?,
+        None if any => cx.flow.sample(most, 1.0, cx.seed)?,
         None => return Ok(None),
     };
     if x.rows() == 0 {
