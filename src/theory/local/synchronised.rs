@@ -2,7 +2,7 @@
 
 use crate::components::{Synchronised, components, nearest_neighbours, synchronise};
 use crate::flow::Error;
-use crate::theory::tolerance::gamma;
+use crate::theory::tolerance::{gamma, larger};
 use crate::theory::{Claim, Context, Outcome};
 use eigenflow_linalg::Matrix;
 
@@ -110,11 +110,7 @@ impl SignSynchronisation {
                 let (m, few) = around(at * n / small, n, &edges);
                 seen.push(violation(&synchronise(m, &few)?, &few, &[], Some(brute_force(m, &few))));
             }
-            for v in seen {
-                if !(v <= worst) {
-                    worst = v;
-                }
-            }
+            worst = seen.into_iter().fold(worst, larger);
             let own = (signs.bound - signs.objective) / signs.bound.max(f64::MIN_POSITIVE);
             (frustration, gap) = (frustration.max(signs.frustration()), gap.max(own));
             parts = parts.max(signs.components);
