@@ -17,8 +17,7 @@ impl Parts {
     /// all rows.
     pub(crate) fn of(s: &Session, table: Table, settings: &Settings, valid: f64) -> Result<Self, Failure> {
         let (rest, test, left) = match &settings.test {
-            None => (table, None, 1.0),
-            Some(Valid::Fraction(0.0)) => (table, None, 1.0),
+            None | Some(Valid::Fraction(0.0)) => (table, None, 1.0),
             Some(Valid::Data(data)) => {
                 let test = other(s, "--test", data, &table)?;
                 (table, Some(test), 1.0)
@@ -75,17 +74,36 @@ impl Parts {
         }
         let each: Vec<String> = found
             .iter()
+            .take(MOST_NAMED)
             .map(|d| format!("{} ({} values)", self.training.names[d.column], d.values))
             .collect();
-        let numbers: Vec<String> = found.iter().map(|d| d.column.to_string()).collect();
+        let more = if found.len() > each.len() {
+            format!(" and {} more", found.len() - each.len())
+        } else {
+            String::new()
+        };
+        let numbers: Vec<usize> = found.iter().map(|d| d.column).collect();
         Some(format!(
-            "{}: columns with fewer than 1 % distinct values, which no density fits: {}; spread each value over its quantum \
+            "{}: columns with fewer than 1 % distinct values, which no density fits: {}{more}; spread each value over its quantum \
              with --jitter-columns {}, leave them out with --exclude, or train with --noise",
             self.training.source,
             each.join(", "),
-            numbers.join(",")
+            ranges(&numbers)
         ))
     }
+}
+
+/// Columns that a warning names.
+const MOST_NAMED: usize = 10;
+
+/// Ascending numbers as --columns takes them: `0-3,7`.
+fn ranges(numbers: &[usize]) -> String {
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+    let written = runs.map(|run| match run {
+        [one] => one.to_string(),
+        _ => format!("{}-{}", run[0], run[run.len() - 1]),
+    });
+    written.collect::<Vec<_>>().join(",")
 }
 
 /// Data of its own, as wide as the table.
@@ -96,4 +114,13 @@ fn other(s: &Session, option: &str, data: &str, table: &Table) -> Result<Table, 
     }
     let (given, needed) = (rows.cols(), table.cols());
     Err(Failure::Input(format!("{option} {data}: {given} columns where the data has {needed}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ranges_are_written_as_they_are_read() {
+        assert_eq!(super::ranges(&[0, 1, 2, 3, 7, 9, 10]), "0-3,7,9-10");
+        assert_eq!(super::ranges(&[5]), "5");
+    }
 }

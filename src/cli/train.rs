@@ -225,15 +225,22 @@ impl Job<'_> {
         if interrupt::wanted() {
             let best = state.record.best_epoch;
             checkpoint::save(&self.checkpoint, model, &state, &provenance)?;
+            let go_on = if self.a.seeds.get() == 1 { "--resume" } else { "--from" };
             return Err(Failure::Interrupted(format!(
-                "interrupted; the weights of epoch {best} are in {place}, go on with --resume"
+                "interrupted; the weights of epoch {best} are in {place}, go on with {go_on}"
             )));
         }
-        let test = match &parts.test {
-            None => None,
-            Some(test) => {
-                let scored = train::held_out(&model.flow, &test.cast()?, &options);
-                Some(scored.map_err(|e| Failure::Input(format!("{} (test rows): {e}", test.source)))?)
+        // The model is worth keeping whatever comes of the test rows.
+        let scored = parts.test.as_ref().map(|test| {
+            let x: Matrix<T> = test.cast().map_err(|e| e.to_string())?;
+            train::held_out(&model.flow, &x, &options)
+                .map_err(|e| format!("{} (test rows): {e}", test.source))
+        });
+        let test = match scored.transpose() {
+            Ok(test) => test,
+            Err(problem) => {
+                warn(&format!("no test: {problem}"));
+                None
             }
         };
         Ok(Trained { seed: options.seed, model, state, provenance, warnings, test })
@@ -242,6 +249,8 @@ impl Job<'_> {
     /// The preprocessing, chosen by validation unless it is given.
     fn race<T: Element>(&self, parts: &Parts, options: &TrainOptions) -> Result<Race, Failure> {
         let (training, valid) = (&parts.training, parts.valid.as_ref());
+        // Numbers that the precision does not hold are found here, by name.
+        let _: Matrix<T> = training.cast()?;
         let race = self
             .settings
             .preprocess::<T>(Preprocess::Auto, training, valid, options)

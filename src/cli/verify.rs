@@ -77,6 +77,13 @@ const LEVELS: usize = 257;
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     let settings = a.settings.settings()?;
+    for (given, option) in
+        [(settings.test.is_some(), "--test"), (settings.jitter_columns.is_some(), "--jitter-columns")]
+    {
+        if given {
+            return Err(Failure::Input(format!("{option} is an option of train; leave it out")));
+        }
+    }
     let ids = claims(a)?;
     if let Some(folder) = &a.out {
         std::fs::create_dir_all(folder).map_err(|e| Failure::Output(format!("{}: {e}", folder.display())))?;

@@ -72,7 +72,6 @@ impl Table {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "exact results are asserted")]
 mod tests {
     use super::*;
     use crate::data::Dtype;

@@ -127,7 +127,7 @@ impl<T: Real> Stepper<T> {
     /// The optimiser's part of a [`State`].
     pub(super) fn save(&self, state: &mut State<T>) {
         state.steps = self.adam.steps;
-        state.moments = self.adam.moments.clone();
+        state.moments.clone_from(&self.adam.moments);
         state.average = self.average.as_ref().map_or_else(Vec::new, |a| a.weights.clone());
     }
 

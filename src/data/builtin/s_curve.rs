@@ -127,7 +127,6 @@ fn weight(angle: f64) -> f64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "exact results are asserted")]
 mod tests {
     use super::*;
 
