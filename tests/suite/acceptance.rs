@@ -58,7 +58,7 @@ fn realnvp_comes_close_to_the_entropy_of_the_s_curve() {
 }
 
 /// Small spline flows, trained for seconds, on planar sets of known density: hundredths of nats (with default sizes and
-/// 20,000 rows: `benches/peers/quality.py`).
+/// 20,000 rows: `benches/quality/quality.py`).
 #[test]
 fn small_spline_flows_learn_planar_sets() {
     for (set, most) in [("eight-gaussians", 0.12), ("circles", 0.12), ("pinwheel", 0.12)] {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How good trained models are: held-out log-likelihood of eigenflow's flows with their default settings, and of zuko's.
 
-    python benches/peers/quality.py --data FOLDER [--cases REGEX] [--seeds 3] [--with-zuko] [--json FILE]
+    python benches/quality/quality.py --data FOLDER [--cases REGEX] [--seeds 3] [--with-zuko] [--json FILE]
 
 Rows are permuted by numpy's default_rng(0): the last tenth is the test, the tenth before it the validation, the rest
 training; columns are standardised by the training rows. Sets without a bound on the likelihood have noise of 0.01 on all
@@ -52,7 +52,7 @@ def arguments():
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each side [default: 3]")
     parser.add_argument("--threads", type=int, default=2, help="threads of each side [default: 2]")
-    parser.add_argument("--with-zuko", action="store_true", help="zuko as well: needs torch and zuko (requirements-torch.txt)")
+    parser.add_argument("--with-zuko", action="store_true", help="zuko as well: needs torch and zuko (requirements.txt)")
     parser.add_argument("--binary", help="eigenflow's program [default: built by cargo in release mode]")
     parser.add_argument("--option", action="append", default=[], help="a further option of eigenflow's, as one word (--option=--lr=0.01)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
