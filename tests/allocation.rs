@@ -37,10 +37,12 @@ fn flow<T: Real>(dim: usize, activation: Nonlinearity) -> Flow<T> {
 fn check<T: Real>(pools: &[ThreadPool], dim: usize, activation: Nonlinearity) {
     let rows = 512;
     let x: Vec<T> = (0..rows * dim).map(|k| T::of((k as f64 * 0.37).sin())).collect();
+    // All that a step can keep: moments, the average of weights, their decay.
+    let options = TrainOptions { average: Some(0.99), weight_decay: 0.01, ..TrainOptions::default() };
     for pool in pools {
         let threads = pool.current_num_threads();
         let mut flow = flow::<T>(dim, activation);
-        let mut stepper = Stepper::new(&flow, rows, &TrainOptions::default()).unwrap();
+        let mut stepper = Stepper::new(&flow, rows, &options).unwrap();
         let step = || assert!(stepper.step(&mut flow, &x, &[], 1e-3).unwrap().is_finite());
         assert_eq!(calls(pool, step), 0, "step, {dim} columns, {activation:?}, {threads} threads");
 

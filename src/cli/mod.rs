@@ -1,5 +1,6 @@
 //! The command line: one file a command, which parses, calls and prints.
 
+mod checkpoint;
 mod components;
 mod covariance;
 mod data;
@@ -12,6 +13,7 @@ mod jacobian;
 mod log_prob;
 mod normalize;
 mod output;
+mod parts;
 mod progress;
 mod report;
 mod sample;

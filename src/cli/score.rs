@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::output::{number, print, print_json};
 use super::session::Session;
-use crate::data::{Element, Table};
+use crate::data::{Element, Source, Table};
 use crate::flow::base::LN_2PI;
 use crate::flow::{AnyModel, Model};
 use eigenflow_linalg::Matrix;
@@ -53,6 +53,10 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             Some((other, Mean::of(&log_q.iter().map(|q| -q).collect::<Vec<f64>>()), Mean::of(&paired)))
         }
     };
+    let truth = truth(s, &a.data, &table).map(|log_t| {
+        let gap: Vec<f64> = log_t.iter().zip(&log_p).map(|(t, p)| t - p).collect();
+        (Mean::of(&log_t.iter().map(|t| -t).collect::<Vec<f64>>()), Mean::of(&gap))
+    });
     if s.global.json {
         return print_json(&json!({
             "model": a.model.display().to_string(),
@@ -63,6 +67,12 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             "bits_per_dimension": number(bits(nll.mean)),
             "gaussian_nll": match gaussian { Gaussian::Nll(g) => number(g), Gaussian::Unbounded(_) => number(f64::NEG_INFINITY) },
             "null_directions": match gaussian { Gaussian::Nll(_) => 0, Gaussian::Unbounded(k) => k },
+            "truth": truth.as_ref().map(|(t, gap)| json!({
+                "nll": number(t.mean),
+                "standard_error": number(t.error),
+                "gap": number(gap.mean),
+                "gap_standard_error": number(gap.error),
+            })),
             "against": difference.as_ref().map(|(other, q, d)| json!({
                 "model": other.display().to_string(),
                 "nll": number(q.mean),
@@ -85,6 +95,11 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             writeln!(text, "Gaussian's NLL      unbounded below: these rows have {k} null directions")
         }
     };
+    if let Some((t, gap)) = truth {
+        let _ =
+            writeln!(text, "NLL of the truth    {:.6} ± {:.6} nats (the set's own density)", t.mean, t.error);
+        let _ = writeln!(text, "gap to the truth    {:.6} ± {:.6} nats (paired)", gap.mean, gap.error);
+    }
     if let Some((other, q, d)) = difference {
         let other = other.display();
         let _ = writeln!(text, "NLL of {other}  {:.6} ± {:.6} nats", q.mean, q.error);
@@ -107,6 +122,17 @@ fn log_densities(s: &Session, path: &Path, data: &str) -> Result<(Vec<f64>, Tabl
         AnyModel::F32(model) => of(s, data, &model),
         AnyModel::F64(model) => of(s, data, &model),
     }
+}
+
+/// The true log-densities of the rows of a built-in set, where they are known.
+fn truth(s: &Session, data: &str, table: &Table) -> Option<Vec<f64>> {
+    let Source::Builtin(set, parameters) = data.parse().ok()? else { return None };
+    let all = set.make(&set.parameters_from([("n", "1")]).ok()?).ok()?.names;
+    // A choice of columns has another density.
+    if all != table.names || s.selection() != crate::data::Selection::default() {
+        return None;
+    }
+    set.log_densities(&parameters, &table.values)
 }
 
 /// The least negative log-likelihood of a normal distribution on given rows.

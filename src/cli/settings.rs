@@ -1,8 +1,10 @@
 //! What a new model is and how it is trained: options of the command line, or keys of a TOML file.
 
 use super::failure::Failure;
+use crate::data::Table;
 use crate::flow::presets::{Mask, NAMES, Name, Nonlinearity, Preset};
-use crate::train::{Preprocess, Schedule, TrainOptions};
+use crate::train::{self, Preprocess, Race, Schedule, TrainOptions, race};
+use eigenflow_linalg::Real;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -41,21 +43,33 @@ pub(crate) struct Settings {
     /// An affine layer at the latent end [default: false; true in verify]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub output_affine: Option<bool>,
-    /// Preprocessing, part of the model: none, standardize or whiten [default: standardize]
+    /// Preprocessing, part of the model: none, standardize, whiten, or auto, which tries the last two for a short time and
+    /// takes what validates better [default: auto; standardize in verify]
     #[arg(long, value_name = "P", value_parser = named::<Preprocess>)]
     pub preprocess: Option<Preprocess>,
-    /// Passes over the training rows [default: 100]
+    /// Passes over the training rows [default: as many as make a million rows, between 10 and 200]
     #[arg(long, value_name = "E")]
     pub epochs: Option<usize>,
     /// Rows a step; 0 takes all rows at once [default: 256]
     #[arg(long, value_name = "B")]
     pub batch: Option<usize>,
-    /// Learning rate of Adam [default: 0.002]
+    /// Learning rate of AdamW [default: 0.005]
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// How the learning rate changes: constant, cosine or plateau [default: cosine]
     #[arg(long, value_name = "S", value_parser = named::<Schedule>)]
     pub schedule: Option<Schedule>,
+    /// Epochs in which the learning rate first rises from 0 along a line; 0.5 is half an epoch [default: 2 % of all with
+    /// cosine, 0 with constant and plateau]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    pub warm_up: Option<f64>,
+    /// Decay of the moving average of weights, a step; the averaged model is validated and kept; 0 is no average
+    /// [default: a window of a tenth of all steps, at most 500, whose decay is 0.998]
+    #[arg(long, value_name = "B", allow_negative_numbers = true)]
+    pub average: Option<f64>,
+    /// Decoupled weight decay (AdamW): each step takes lr times this times the weight from it [default: 0]
+    #[arg(long, value_name = "D", allow_negative_numbers = true)]
+    pub weight_decay: Option<f64>,
     /// Tikhonov weight of |J|² (Frobenius), training units [default: 0]
     #[arg(long, value_name = "A", allow_negative_numbers = true)]
     pub alpha: Option<f64>,
@@ -68,6 +82,10 @@ pub(crate) struct Settings {
     /// Rows for validation: a fraction of the data, or data of its own; 0 is none [default: 0.1]
     #[arg(long, value_name = "FRACTION|DATA", allow_negative_numbers = true)]
     pub valid: Option<Valid>,
+    /// Rows for a test, held out beside the validation rows and looked at once, in the end: a fraction of the data, or
+    /// data of its own; 0 is none [default: 0]
+    #[arg(long, value_name = "FRACTION|DATA", allow_negative_numbers = true)]
+    pub test: Option<Valid>,
     /// Epochs without improvement after which training stops; 0 never stops early [default: 20]
     #[arg(long, value_name = "P")]
     pub patience: Option<usize>,
@@ -75,6 +93,10 @@ pub(crate) struct Settings {
     /// [default: none]
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub max_condition: Option<f64>,
+    /// Columns, written like --columns, whose values are spread evenly over the width of their quantum, for no density fits
+    /// few distinct values [default: none]
+    #[arg(long, value_name = "COLUMNS")]
+    pub jitter_columns: Option<String>,
     /// Largest norm of a gradient; longer ones are scaled down [default: 5]
     #[arg(long, value_name = "C", allow_negative_numbers = true)]
     pub clip: Option<f64>,
@@ -93,7 +115,7 @@ pub(crate) struct WithFile {
     config: Option<PathBuf>,
 }
 
-/// Where validation rows come from.
+/// Where validation or test rows come from.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Valid {
@@ -149,12 +171,17 @@ impl WithFile {
             batch,
             lr,
             schedule,
+            warm_up,
+            average,
+            weight_decay,
             alpha,
             alpha_weights,
             noise,
             valid,
+            test,
             patience,
             max_condition,
+            jitter_columns,
             clip,
             stochastic_penalty,
         ))
@@ -185,9 +212,20 @@ impl Settings {
         }
     }
 
-    /// The preprocessing.
-    pub(crate) fn preprocess(&self) -> Preprocess {
-        self.preprocess.unwrap_or_default()
+    /// The preprocessing; `auto` is chosen by validation on these rows.
+    pub(crate) fn preprocess<T: Real>(
+        &self,
+        default: Preprocess,
+        training: &Table,
+        valid: Option<&Table>,
+        options: &TrainOptions,
+    ) -> Result<Race, train::Error> {
+        match self.preprocess.unwrap_or(default) {
+            Preprocess::Auto => {
+                race::<T>(&self.preset(), &training.values, valid.map(|v| &v.values), options)
+            }
+            chosen => Ok(Race { chosen, losses: Vec::new() }),
+        }
     }
 
     /// How it is trained.
@@ -198,6 +236,9 @@ impl Settings {
             batch: self.batch.unwrap_or(default.batch),
             lr: self.lr.unwrap_or(default.lr),
             schedule: self.schedule.unwrap_or(default.schedule),
+            warm_up: self.warm_up.or(default.warm_up),
+            average: self.average.or(default.average),
+            weight_decay: self.weight_decay.unwrap_or(default.weight_decay),
             alpha: self.alpha.unwrap_or(default.alpha),
             alpha_weights: self.alpha_weights.unwrap_or(default.alpha_weights),
             noise: self.noise.unwrap_or(default.noise),

@@ -8,7 +8,7 @@ use crate::data::Table;
 use crate::flow::presets::Name;
 use crate::report::{Section, stability};
 use crate::theory::stability::{LinearPath, deep_run};
-use crate::train::{self, TrainOptions, build};
+use crate::train::{self, Preprocess, TrainOptions, build};
 
 /// Weights for which the flow is trained.
 const ALPHAS: [f64; 5] = [0.0, 1e-4, 1e-3, 1e-2, 1e-1];
@@ -20,6 +20,7 @@ const QUICK_STEPS: usize = 100;
 pub(crate) fn study(
     s: &Session,
     settings: &Settings,
+    preprocess: Preprocess,
     training: &Table,
     held_out: &Table,
     options: &TrainOptions,
@@ -29,7 +30,7 @@ pub(crate) fn study(
     let mut preset = settings.preset();
     preset.output_affine = settings.output_affine.unwrap_or(true);
     let plain = TrainOptions { noise: 0.0, alpha: 0.0, alpha_weights: 0.0, ..options.clone() };
-    let flow = build::<f64>(&preset, settings.preprocess(), &training.values, &plain).map_err(named)?.flow;
+    let flow = build::<f64>(&preset, preprocess, &training.values, &plain).map_err(named)?.flow;
     let units = |x: &Table| match flow.preprocessing() {
         0 => Ok(x.values.clone()),
         n => Ok::<_, Failure>(flow.part(0..n)?.normalize(&x.values)?.0),
@@ -46,7 +47,7 @@ pub(crate) fn study(
             s.note(&format!("{}: training with α = {alpha}", training.source));
             let options = TrainOptions { alpha, epochs, patience: 0, ..plain.clone() };
             let (x, held) = (&training.values, &held_out.values);
-            runs.push(deep_run(&preset, settings.preprocess(), x, held, &options).map_err(named)?);
+            runs.push(deep_run(&preset, preprocess, x, held, &options).map_err(named)?);
         }
     }
     Ok(stability::section(&training.source, &path, &runs))

@@ -1,17 +1,18 @@
 //! `train DATA --out MODEL`.
 
+use super::checkpoint::{self, with_record};
 use super::failure::Failure;
 use super::interrupt;
 use super::output::{number, print, print_json};
+use super::parts::Parts;
 use super::progress::Progress;
 use super::session::{Dtype, Session, warn};
-use super::settings::{Settings, Valid, WithFile};
+use super::settings::{Settings, WithFile};
 use crate::data::{Element, Table};
 use crate::flow::{AnyModel, Model};
-use crate::train::{self, EpochRow, TrainOptions, TrainingRecord};
+use crate::train::{self, EpochRow, HeldOut, Preprocess, Race, State, TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
 use serde_json::{Value, json};
-use std::ffi::OsString;
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -27,10 +28,14 @@ pub(crate) struct Arguments {
     out: PathBuf,
     #[command(flatten)]
     settings: WithFile,
-    /// Go on from MODEL.checkpoint up to --epochs in all: weights and preprocessing are kept, the moments
-    /// of the optimiser and the learning-rate schedule start anew
+    /// Go on from MODEL.checkpoint up to --epochs in all, to the same bits as a run that never stopped (with the same
+    /// options; more epochs stretch the schedule)
     #[arg(long)]
     resume: bool,
+    /// Train with this many seeds, --seed and the ones after it, on the same parts of the data; MODEL is the one that is best
+    /// on the validation rows, and all are reported with mean and standard error
+    #[arg(long, value_name = "K", default_value = "1", conflicts_with = "resume")]
+    seeds: std::num::NonZeroU32,
     /// Go on from this model instead of a new one, its preprocessing and its architecture included [default: a new model]
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     from: Option<PathBuf>,
@@ -47,7 +52,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     }
     settings.options(s.seed()).check()?;
     probe(&a.out)?;
-    let checkpoint = checkpoint_of(&a.out);
+    let checkpoint = checkpoint::place(&a.out);
     let resumed = match &a.from {
         Some(path) => Some(AnyModel::load(path)?),
         None if a.resume => Some(AnyModel::load(&checkpoint)?),
@@ -73,13 +78,6 @@ fn probe(model: &Path) -> Result<(), Failure> {
     })
 }
 
-/// `MODEL.checkpoint`.
-fn checkpoint_of(model: &Path) -> PathBuf {
-    let mut name = OsString::from(model);
-    name.push(".checkpoint");
-    name.into()
-}
-
 /// An error of training with the name of the data, where it is the data's fault.
 fn named(error: train::Error, training: &Table) -> Failure {
     match error {
@@ -88,11 +86,28 @@ fn named(error: train::Error, training: &Table) -> Failure {
     }
 }
 
-/// Where a run starts: a model, what to warn of, and the epochs that it has behind it.
+/// Where a run starts: a model, what to warn of, and the state of an earlier run.
 struct Start<T> {
     model: Model<T>,
     warnings: Vec<String>,
-    done: usize,
+    state: Option<State<T>>,
+}
+
+/// A model that is trained, and how it does.
+struct Trained<T> {
+    seed: u64,
+    model: Model<T>,
+    state: State<T>,
+    provenance: Value,
+    warnings: Vec<String>,
+    test: Option<HeldOut>,
+}
+
+impl<T> Trained<T> {
+    /// What seeds are compared by: validation NLL, training units.
+    fn valid_nll(&self) -> f64 {
+        self.state.record.best().map_or(f64::INFINITY, |e| e.valid_nll)
+    }
 }
 
 /// A training run with all that it needs.
@@ -107,29 +122,53 @@ impl Job<'_> {
     fn train<T: Element>(&self, resumed: Option<&AnyModel>) -> Result<(), Failure> {
         let s = self.s;
         let mut options = self.settings.options(s.seed());
-        let table = s.data(&self.a.data)?;
-        let (training, valid) = match &self.settings.valid {
-            Some(Valid::Data(data)) => {
-                let valid = s.data(data)?;
-                if valid.cols() != table.cols() {
-                    let (given, needed) = (valid.cols(), table.cols());
-                    let message = format!("--valid {data}: {given} columns where the data has {needed}");
-                    return Err(Failure::Input(message));
-                }
-                (table, Some(valid))
-            }
-            _ if options.valid > 0.0 => {
-                let (training, valid) = table.split(options.valid, s.seed())?;
-                (training, Some(valid))
-            }
-            _ => (table, None),
+        let parts = Parts::of(s, s.data(&self.a.data)?, &self.settings, options.valid)?;
+        if self.settings.epochs.is_none() {
+            options.epochs = TrainOptions::epochs_for(parts.training.rows());
+        }
+        if let Some(warning) = parts.discrete() {
+            warn(&warning);
+        }
+        let race = match resumed {
+            None => Some(self.race::<T>(&parts, &options)?),
+            Some(_) => None,
         };
+        let mut runs: Vec<Trained<T>> = Vec::new();
+        let mut best = 0;
+        for k in 0..self.a.seeds.get() {
+            let options = TrainOptions { seed: options.seed.wrapping_add(u64::from(k)), ..options.clone() };
+            runs.push(self.one(options, &parts, resumed, race.as_ref())?);
+            let (last, worse) =
+                (runs.len() - 1, |a: &Trained<T>, b: &Trained<T>| a.valid_nll() > b.valid_nll());
+            if worse(&runs[best], &runs[last]) {
+                best = last;
+            }
+        }
+        let chosen = &runs[best];
+        let mut model = chosen.model.clone();
+        let mut record = chosen.state.record.clone();
+        record.warnings.splice(0..0, chosen.warnings.clone());
+        model.record = Some(with_record(&chosen.provenance, &record));
+        model.save(&self.a.out)?;
+        checkpoint::save(&self.checkpoint, model, &chosen.state, &chosen.provenance)?;
+        self.summary(&runs, best, &record, parts.valid.as_ref().unwrap_or(&parts.training))
+    }
+
+    /// One run, with one seed.
+    fn one<T: Element>(
+        &self,
+        options: TrainOptions,
+        parts: &Parts,
+        resumed: Option<&AnyModel>,
+        race: Option<&Race>,
+    ) -> Result<Trained<T>, Failure> {
+        let (s, training) = (self.s, &parts.training);
         let x: Matrix<T> = training.cast()?;
-        let held: Option<Matrix<T>> = valid.as_ref().map(Table::cast).transpose()?;
-        let Start { mut model, warnings, done } = match resumed {
-            None => self.fresh(&training, &options)?,
-            Some(given) if self.a.from.is_some() => self.continued(given.cast(), &training)?,
-            Some(checkpoint) => self.resumed(checkpoint.cast(), &training, &mut options)?,
+        let held: Option<Matrix<T>> = parts.valid.as_ref().map(Table::cast).transpose()?;
+        let Start { mut model, warnings, state } = match resumed {
+            None => self.fresh(training, race.map_or(Preprocess::Standardize, |r| r.chosen), &options)?,
+            Some(given) if self.a.from.is_some() => self.continued(given.cast(), training)?,
+            Some(checkpoint) => self.resumed(checkpoint, training, &options)?,
         };
         for warning in &warnings {
             warn(warning);
@@ -137,35 +176,31 @@ impl Job<'_> {
 
         interrupt::wait_for_epoch();
         s.note(&format!(
-            "training {} on {} rows, {} for validation; Ctrl-C stops after an epoch and keeps a checkpoint",
+            "training {} on {} rows, {} for validation{}; Ctrl-C stops after an epoch and keeps a checkpoint",
             self.what(),
             x.rows(),
-            held.as_ref().map_or(0, Matrix::rows)
+            held.as_ref().map_or(0, Matrix::rows),
+            if self.a.seeds.get() > 1 { format!(", seed {}", options.seed) } else { String::new() }
         ));
         let progress = Progress::new(s, options.epochs);
         let mut last = Instant::now();
         let mut lost: Option<Failure> = None;
-        let mut epochs: Vec<EpochRow> = Vec::new();
-        let (columns, provenance) = (model.columns.clone(), self.provenance(&training, valid.as_ref(), done));
-        let result = train::fit(&mut model.flow, &x, held.as_ref(), &options, &mut |row, flow| {
-            progress.show(row);
-            epochs.push(row.clone());
+        let before = state.as_ref().map(|s| s.record.epochs.clone());
+        let mut epochs: Vec<EpochRow> = before.unwrap_or_default();
+        let (columns, provenance) = (model.columns.clone(), self.provenance(parts, race, resumed));
+        let result = train::fit_from(&mut model.flow, &x, held.as_ref(), &options, state, &mut |epoch| {
+            progress.show(epoch.row);
+            epochs.push(epoch.row.clone());
             if interrupt::wanted() {
                 return ControlFlow::Break(());
             }
             if last.elapsed() >= CHECKPOINT_EVERY {
-                last = Instant::now();
-                let record =
-                    TrainingRecord { options: options.clone(), epochs: epochs.clone(), ..Default::default() };
-                let now = Model {
-                    flow: flow.clone(),
-                    columns: columns.clone(),
-                    record: Some(with_record(&provenance, &record)),
-                };
-                if let Err(error) = now.save(&self.checkpoint) {
-                    lost = Some(error.into());
+                let now = Model { flow: epoch.flow.clone(), columns: columns.clone(), record: None };
+                if let Err(failure) = checkpoint::save(&self.checkpoint, now, &epoch.state(), &provenance) {
+                    lost = Some(failure);
                     return ControlFlow::Break(());
                 }
+                last = Instant::now();
             }
             ControlFlow::Continue(())
         });
@@ -174,36 +209,69 @@ impl Job<'_> {
             return Err(failure);
         }
         let place = self.checkpoint.display();
-        let mut record = match result {
-            Ok(record) => record,
+        let state = match result {
+            Ok(state) => state,
             Err(error) if error.is_answer() => {
                 let record = TrainingRecord { options, epochs, ..Default::default() };
                 model.record = Some(with_record(&provenance, &record));
                 model.save(&self.checkpoint)?;
                 return Err(Failure::Answer(format!("{error}; the last good model is in {place}")));
             }
-            Err(error) => return Err(named(error, &training)),
+            Err(error) => return Err(named(error, training)),
         };
-        for warning in &record.warnings {
+        for warning in &state.record.warnings {
             warn(warning);
         }
-        record.warnings.splice(0..0, warnings);
-        model.record = Some(with_record(&provenance, &record));
         if interrupt::wanted() {
-            model.save(&self.checkpoint)?;
-            let best = done + record.best_epoch;
+            let best = state.record.best_epoch;
+            checkpoint::save(&self.checkpoint, model, &state, &provenance)?;
+            let go_on = if self.a.seeds.get() == 1 { "--resume" } else { "--from" };
             return Err(Failure::Interrupted(format!(
-                "interrupted; the weights of epoch {best} are in {place}, go on with --resume"
+                "interrupted; the weights of epoch {best} are in {place}, go on with {go_on}"
             )));
         }
-        model.save(&self.a.out)?;
-        model.save(&self.checkpoint)?;
-        self.summary(&model, &record, valid.as_ref().unwrap_or(&training), done)
+        // The model is worth keeping whatever comes of the test rows.
+        let scored = parts.test.as_ref().map(|test| {
+            let x: Matrix<T> = test.cast().map_err(|e| e.to_string())?;
+            train::held_out(&model.flow, &x, &options)
+                .map_err(|e| format!("{} (test rows): {e}", test.source))
+        });
+        let test = match scored.transpose() {
+            Ok(test) => test,
+            Err(problem) => {
+                warn(&format!("no test: {problem}"));
+                None
+            }
+        };
+        Ok(Trained { seed: options.seed, model, state, provenance, warnings, test })
+    }
+
+    /// The preprocessing, chosen by validation unless it is given.
+    fn race<T: Element>(&self, parts: &Parts, options: &TrainOptions) -> Result<Race, Failure> {
+        let (training, valid) = (&parts.training, parts.valid.as_ref());
+        // Numbers that the precision does not hold are found here, by name.
+        let _: Matrix<T> = training.cast()?;
+        let race = self
+            .settings
+            .preprocess::<T>(Preprocess::Auto, training, valid, options)
+            .map_err(|e| named(e, training))?;
+        if let [(_, standardized), (_, whitened)] = race.losses[..] {
+            self.s.note(&format!(
+                "preprocessing: {} (after a short run, NLL {standardized:.4} standardised, {whitened:.4} whitened)",
+                if race.chosen == Preprocess::Whiten { "whiten" } else { "standardize" }
+            ));
+        }
+        Ok(race)
     }
 
     /// A new model.
-    fn fresh<T: Element>(&self, training: &Table, options: &TrainOptions) -> Result<Start<T>, Failure> {
-        let (preset, preprocess) = (self.settings.preset(), self.settings.preprocess());
+    fn fresh<T: Element>(
+        &self,
+        training: &Table,
+        preprocess: Preprocess,
+        options: &TrainOptions,
+    ) -> Result<Start<T>, Failure> {
+        let preset = self.settings.preset();
         let built = train::build::<T>(&preset, preprocess, &training.values, options)
             .map_err(|e| named(e, training))?;
         // Told here by name instead of by number.
@@ -221,7 +289,7 @@ impl Job<'_> {
             );
         }
         let model = Model { flow: built.flow, columns: training.names.clone(), record: None };
-        Ok(Start { model, warnings, done: 0 })
+        Ok(Start { model, warnings, state: None })
     }
 
     /// The model given, whatever its layers.
@@ -234,18 +302,19 @@ impl Job<'_> {
             return Err(Failure::Input(message));
         }
         model.columns.clone_from(&training.names);
-        Ok(Start { model, warnings: Vec::new(), done: 0 })
+        Ok(Start { model, warnings: Vec::new(), state: None })
     }
 
-    /// The model of a checkpoint; `options` become those of what is left to do.
+    /// The model of a checkpoint, and its state.
     fn resumed<T: Element>(
         &self,
-        model: Model<T>,
+        checkpoint: &AnyModel,
         training: &Table,
-        options: &mut TrainOptions,
+        options: &TrainOptions,
     ) -> Result<Start<T>, Failure> {
         let file = self.checkpoint.display();
         let fail = |problem: String| Failure::Input(format!("{file}: {problem}"));
+        let model: Model<T> = checkpoint.cast();
         if model.flow.dim() != training.cols() {
             let (has, given) = (model.flow.dim(), training.cols());
             return Err(fail(format!("the checkpoint has {has} columns, {} has {given}", training.source)));
@@ -257,20 +326,9 @@ impl Job<'_> {
                 "the checkpoint is another flow than {name} with these options; give the options it was trained with"
             )));
         }
-        let record = model.record.as_ref();
-        let count = |key: &str| record.and_then(|r| r.get(key)).and_then(Value::as_u64).unwrap_or(0) as usize;
-        let of_run = record.and_then(|r| r.get("epochs")).and_then(Value::as_array).map_or(0, Vec::len);
-        let done = count("epochs-before") + of_run;
-        if done >= options.epochs {
-            return Err(fail(format!("has {done} epochs behind it; give --epochs above that")));
-        }
-        options.epochs -= done;
-        self.s.note(&format!(
-            "going on from {file} after {done} epochs: weights and preprocessing are kept, optimiser and schedule start anew"
-        ));
-        // Another order of rows than in the epochs behind it; the split keeps the seed given.
-        options.seed = crate::random::hash_words(options.seed, [done as u64]);
-        Ok(Start { model, warnings: Vec::new(), done })
+        let state = checkpoint::state(&self.checkpoint, checkpoint, options)?;
+        self.s.note(&format!("going on from {file} after {} epochs", state.record.epochs.len()));
+        Ok(Start { model, warnings: Vec::new(), state: Some(state) })
     }
 
     /// What is trained, in messages.
@@ -280,37 +338,44 @@ impl Job<'_> {
     }
 
     /// What the record says beside the training itself.
-    fn provenance(&self, training: &Table, valid: Option<&Table>, done: usize) -> Value {
+    fn provenance(&self, parts: &Parts, race: Option<&Race>, resumed: Option<&AnyModel>) -> Value {
+        let before = |key: &str| resumed.filter(|_| self.a.resume)?.record()?.get(key).cloned();
         json!({
             "flow": self.a.from.is_none().then(|| self.settings.preset()),
-            "preprocess": self.a.from.is_none().then(|| self.settings.preprocess()),
+            "preprocess": race.map(|r| json!(r.chosen)).or_else(|| before("preprocess")),
+            "race": race.filter(|r| !r.losses.is_empty()).map(|r| {
+                let loss = |(p, loss): &(Preprocess, f64)| json!({ "preprocess": p, "nll": number(*loss) });
+                r.losses.iter().map(loss).collect::<Vec<_>>()
+            }),
             "from": self.a.from.as_ref().map(|path| path.display().to_string()),
-            "data": training.source,
-            "validation-data": valid.map(|v| &v.source),
-            "epochs-before": done,
+            "data": parts.training.source,
+            "validation-data": parts.valid.as_ref().map(|v| &v.source),
+            "test-rows": parts.test.as_ref().map(Table::rows),
         })
     }
 
     fn summary<T: Element>(
         &self,
-        model: &Model<T>,
+        runs: &[Trained<T>],
+        best: usize,
         record: &TrainingRecord,
         held: &Table,
-        done: usize,
     ) -> Result<(), Failure> {
+        let Trained { model, test, .. } = &runs[best];
         let x: Matrix<T> = held.cast()?;
         // A validation row may be out of the support of the model; the model is saved all the same.
         let nll =
             model.flow.log_density(&x).ok().map(|p| -p.iter().map(|p| p.f64()).sum::<f64>() / p.len() as f64);
         let out = self.a.out.display().to_string();
-        let (epochs, best) = (done + record.epochs.len(), done + record.best_epoch);
         if self.s.global.json {
             return print_json(&json!({
                 "out": out,
                 "checkpoint": self.checkpoint.display().to_string(),
-                "epochs": epochs,
-                "best_epoch": best,
+                "epochs": record.epochs.len(),
+                "best_epoch": record.best_epoch,
                 "stop": record.stop,
+                "preprocess": runs[best].provenance["preprocess"],
+                "race": runs[best].provenance["race"],
                 "nll": nll.map(number),
                 "validation_rows": record.valid_rows,
                 "trained_parameters": model.flow.trained(),
@@ -318,6 +383,8 @@ impl Job<'_> {
                     "nll": number(e.nll), "valid_nll": number(e.valid_nll), "condition": number(e.condition),
                     "virial": number(e.virial),
                 })),
+                "test": test.as_ref().map(test_json),
+                "seeds": seeds_json(runs, best),
                 "warnings": record.warnings,
             }));
         }
@@ -325,28 +392,102 @@ impl Job<'_> {
         // Writing into a String cannot fail.
         let _ = writeln!(
             text,
-            "{out}: {} parameters, {}, {epochs} epochs, best {best}",
+            "{out}: {} parameters, {}, {} epochs, best {}",
             model.flow.trained(),
-            T::NAME
+            T::NAME,
+            record.epochs.len(),
+            record.best_epoch
         );
         let rows = if record.valid_rows > 0 { "validation" } else { "training" };
         if let Some(nll) = nll {
             let _ = writeln!(text, "NLL of the {rows} rows  {nll:.6} nats (data units)");
         }
+        if let Some(test) = test {
+            let ((nll, error), (units, _)) = (test.nll(), test.nll_training_units());
+            let _ = writeln!(
+                text,
+                "NLL of the test rows        {nll:.6} ± {error:.6} nats (data units); {units:.6} (training units)"
+            );
+        }
         if let Some(e) = record.best() {
             let _ = writeln!(text, "condition of J (99 %)  {:.3e} (training units)", e.condition);
             let _ = writeln!(text, "virial residual        {:+.2e}", e.virial);
+        }
+        if runs.len() > 1 {
+            text.push_str(&seeds_text(runs, best));
         }
         print(&text)
     }
 }
 
-/// A training record with its provenance, as it stands in a model file. Nothing in it depends on the
-/// clock, so the same run gives the same file.
-fn with_record(provenance: &Value, record: &TrainingRecord) -> Value {
-    let mut value = serde_json::to_value(record).unwrap_or_default();
-    if let (Some(to), Some(from)) = (value.as_object_mut(), provenance.as_object()) {
-        to.extend(from.clone());
+/// Mean over seeds and its standard error.
+fn over_seeds(x: &[f64]) -> (f64, f64) {
+    let n = x.len() as f64;
+    let mean = x.iter().sum::<f64>() / n;
+    (mean, (x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0) / n).sqrt())
+}
+
+/// Validation and, where there are such rows, test NLL of all runs, training units.
+fn figures<T>(runs: &[Trained<T>]) -> (Vec<f64>, Option<Vec<f64>>) {
+    let test = runs.iter().map(|r| r.test.as_ref().map(|t| t.nll_training_units().0)).collect();
+    (runs.iter().map(Trained::valid_nll).collect(), test)
+}
+
+fn test_json(test: &HeldOut) -> Value {
+    let ((nll, error), (units, units_error)) = (test.nll(), test.nll_training_units());
+    json!({
+        "rows": test.log_density.len(),
+        "nll": number(nll), "standard_error": number(error),
+        "nll_training_units": number(units), "standard_error_training_units": number(units_error),
+        "worst_log_density_training_units": number(test.worst()),
+    })
+}
+
+fn seeds_json<T>(runs: &[Trained<T>], best: usize) -> Value {
+    let (valid, test) = figures(runs);
+    let spread = |x: &[f64]| {
+        let (mean, error) = over_seeds(x);
+        json!({ "mean": number(mean), "standard_error": number(error) })
+    };
+    let each: Vec<Value> = runs
+        .iter()
+        .enumerate()
+        .map(|(k, run)| {
+            json!({
+                "seed": run.seed, "valid_nll": number(valid[k]), "test_nll": test.as_ref().map(|t| number(t[k])),
+                "epochs": run.state.record.epochs.len(), "best_epoch": run.state.record.best_epoch, "kept": k == best,
+            })
+        })
+        .collect();
+    json!({ "runs": each, "valid_nll": spread(&valid), "test_nll": test.as_deref().map(spread) })
+}
+
+fn seeds_text<T>(runs: &[Trained<T>], best: usize) -> String {
+    let (valid, test) = figures(runs);
+    let mut text = "seed  validation NLL      test NLL  best epoch  (training units)\n".to_owned();
+    let cell = |x: Option<f64>| x.map_or_else(|| format!("{:>14}", "–"), |x| format!("{x:>14.6}"));
+    // Writing into a String cannot fail.
+    for (k, run) in runs.iter().enumerate() {
+        let kept = if k == best { "  kept" } else { "" };
+        let (v, t) = (cell(Some(valid[k])), cell(test.as_ref().map(|t| t[k])));
+        let _ = writeln!(text, "{:>4}  {v}{t}  {:>10}{kept}", run.seed, run.state.record.best_epoch);
     }
-    value
+    for (name, x) in [("validation", Some(valid)), ("test", test)] {
+        if let Some((mean, error)) = x.as_deref().map(over_seeds) {
+            let _ = writeln!(text, "mean {name} NLL {mean:.6} ± {error:.6} over {} seeds", runs.len());
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_errors_over_seeds() {
+        // Deviations -1, 0, 1: variance 1, standard error of the mean 1/√3.
+        let (mean, error) = over_seeds(&[1.0, 2.0, 3.0]);
+        assert!((mean - 2.0).abs() < 1e-15 && (error - 3.0_f64.sqrt().recip()).abs() < 1e-15);
+    }
 }

@@ -6,7 +6,6 @@ use super::progress::Progress;
 use super::session::Session;
 use super::settings::{Settings, Valid, WithFile};
 use super::stability::study as study_of;
-use crate::data::builtin::s_curve_log_densities;
 use crate::data::{Source, Table};
 use crate::flow::presets::Name;
 use crate::flow::{AnyModel, Flow, Model};
@@ -16,7 +15,7 @@ use crate::report::{Check, Report, Section, html, json, table};
 use crate::theory::power::power;
 use crate::theory::{Context, Outcome, alarm, registry};
 use crate::train::polish::{output_affine, polish};
-use crate::train::{self, TrainOptions, TrainingRecord, build, fit};
+use crate::train::{self, Preprocess, TrainOptions, TrainingRecord, build, fit};
 use eigenflow_linalg::Matrix;
 use rand::RngExt;
 use serde_json::Value;
@@ -78,6 +77,13 @@ const LEVELS: usize = 257;
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     let settings = a.settings.settings()?;
+    for (given, option) in
+        [(settings.test.is_some(), "--test"), (settings.jitter_columns.is_some(), "--jitter-columns")]
+    {
+        if given {
+            return Err(Failure::Input(format!("{option} is an option of train; leave it out")));
+        }
+    }
     let ids = claims(a)?;
     if let Some(folder) = &a.out {
         std::fs::create_dir_all(folder).map_err(|e| Failure::Output(format!("{}: {e}", folder.display())))?;
@@ -253,8 +259,14 @@ fn trained(
         e => Failure::Input(format!("{}: {e}", training.source)),
     };
 
-    let mut prepared =
-        build::<f64>(&preset, settings.preprocess(), &training.values, &options).map_err(named)?;
+    if settings.epochs.is_none() {
+        options.epochs = epochs(training.rows(), &options, a.quick);
+    }
+    let preprocess = settings
+        .preprocess::<f64>(Preprocess::Standardize, &training, held.as_ref(), &options)
+        .map_err(named)?
+        .chosen;
+    let mut prepared = build::<f64>(&preset, preprocess, &training.values, &options).map_err(named)?;
     if prepared.null_directions > 0 {
         notes.push(ill_posed(&training, prepared.null_directions, &prepared.constant));
         if settings.alpha.is_none() && settings.noise.is_none() {
@@ -265,15 +277,12 @@ fn trained(
                 2.0 * ALPHA,
                 -0.5 * training.cols() as f64 * (4.0 * std::f64::consts::PI * std::f64::consts::E * ALPHA).ln()
             ));
-            prepared = build(&preset, settings.preprocess(), &training.values, &options).map_err(named)?;
+            prepared = build(&preset, preprocess, &training.values, &options).map_err(named)?;
         }
     }
     // The exact penalty costs D tangents a step; its estimate has the same mean.
     if options.stochastic_penalty.is_none() && training.cols() > EXACT_COLUMNS {
         options.stochastic_penalty = Some(true);
-    }
-    if settings.epochs.is_none() {
-        options.epochs = epochs(training.rows(), &options, a.quick);
     }
     let mut flow = prepared.flow.clone();
     let mut record = None;
@@ -297,7 +306,7 @@ fn trained(
     show(&mut section, &cx, &training.values, &training.names, record.as_ref());
     let wanted = a.stability || (prepared.null_directions > 0 && !a.quick);
     let study = match &held {
-        Some(held) if wanted => Some(study_of(s, settings, &training, held, &options, a.quick)?),
+        Some(held) if wanted => Some(study_of(s, settings, preprocess, &training, held, &options, a.quick)?),
         None if wanted => {
             section.notes.push("no stability study: it needs held-out rows (--valid)".to_owned());
             None
@@ -434,16 +443,19 @@ fn gap_to_truth(
     quick: bool,
 ) -> Option<String> {
     let Source::Builtin(set, parameters) = source else { return None };
-    if set.name != "s-curve" || training.cols() != 3 {
-        return None;
-    }
-    let noise = parameters.real("noise");
     let n = if quick { FRESH / 10 } else { FRESH };
     // Rows beyond those of the data: another seed.
     let fresh = crate::random::hash_words(seed, [parameters.seed(), 1]);
-    let text = format!("builtin:s-curve?n={n}&noise={noise}&seed={fresh}");
-    let rows = text.parse::<Source>().ok()?.load(&crate::data::Selection::default()).ok()?;
-    let truth = s_curve_log_densities(&rows.values, noise).ok()?;
+    let (n_text, noise, fresh) = (n.to_string(), parameters.real("noise").to_string(), fresh.to_string());
+    let given = [("n", n_text.as_str()), ("noise", noise.as_str()), ("seed", fresh.as_str())];
+    let draws = set.parameters_from(given).ok()?;
+    // Only a known density is worth the draws.
+    let one = set.make(&set.parameters_from([("n", "1")]).ok()?).ok()?;
+    if one.names != training.names || set.log_densities(&draws, &one.values).is_none() {
+        return None;
+    }
+    let rows = set.make(&draws).ok()?;
+    let truth = set.log_densities(&draws, &rows.values)?;
     let model = flow.log_density(&rows.values).ok()?;
     let gaps: Vec<f64> = truth.iter().zip(&model).map(|(t, m)| t - m).collect();
     let (mean, error) = mean_and_error(&gaps);

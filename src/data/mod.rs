@@ -14,6 +14,7 @@
 
 pub mod atomic;
 pub mod builtin;
+pub mod discrete;
 pub mod error;
 pub mod formats;
 pub mod output;
@@ -25,6 +26,6 @@ pub mod table;
 
 pub use error::Error;
 pub use output::{Array, Element};
-pub use select::Selection;
+pub use select::{Selection, columns_of};
 pub use source::Source;
 pub use table::{Dtype, Labels, Table};

@@ -71,6 +71,20 @@ impl Selection {
     }
 }
 
+/// Columns by names, numbers from 0 and ranges, comma separated, as an option gives them; `data` is the table's name in
+/// messages.
+///
+/// # Errors
+/// A column that there is not, one named twice, or an empty part.
+pub fn columns_of(
+    option: &'static str,
+    text: &str,
+    data: &str,
+    names: &[String],
+) -> Result<Vec<usize>, Error> {
+    list(option, text, data, names)
+}
+
 const COLUMNS: &str = "--columns";
 const EXCLUDE: &str = "--exclude";
 const LABEL: &str = "--label";

@@ -2,7 +2,8 @@
 //!
 //! Every parameter is a tensor `layers.K.NAME` of shape `[rows, cols]`, `F32` or `F64`. The metadata entry
 //! `eigenflow` is one JSON object: format version, width, precision, the layers, how many of them are
-//! preprocessing, the names of the columns and the record of training.
+//! preprocessing, the names of the columns and the record of training. A checkpoint of training is a model with further
+//! tensors `training.NAME`, which do not belong to the model and are not read with it.
 
 use super::bijection::Bijection;
 use super::{Flow, Layer};
@@ -19,6 +20,8 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// Key of the metadata entry.
 const KEY: &str = "eigenflow";
+/// What names of tensors begin with that stand beside the model.
+const BESIDE: &str = "training.";
 
 /// A flow with what is known about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +116,11 @@ impl<T: Real> Model<T> {
     /// # Errors
     /// A header beyond the 100 MB that the format allows.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FileError> {
+        self.to_bytes_with(&[])
+    }
+
+    /// [`Model::to_bytes`] with rows of numbers beside the model.
+    fn to_bytes_with(&self, beside: &[(String, &[T])]) -> Result<Vec<u8>, FileError> {
         let header = Header {
             format_version: FORMAT_VERSION,
             dim: self.flow.dim(),
@@ -124,14 +132,15 @@ impl<T: Real> Model<T> {
         };
         let fail = |problem: String| FileError::Damaged { file: "model".into(), problem };
         let json = serde_json::to_string(&header).map_err(|e| fail(e.to_string()))?;
-        let bytes: Vec<Vec<u8>> = self.flow.parameters().iter().map(|p| to_le_bytes(&p.data)).collect();
-        let views = self
-            .flow
-            .parameters()
+        let own =
+            self.flow.parameters().iter().map(|p| (p.name.clone(), vec![p.rows, p.cols], p.data.as_slice()));
+        let others = beside.iter().map(|(name, data)| (format!("{BESIDE}{name}"), vec![data.len()], *data));
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> =
+            own.chain(others).map(|(name, shape, data)| (name, shape, to_le_bytes(data))).collect();
+        let views = tensors
             .iter()
-            .zip(&bytes)
-            .map(|(p, bytes)| {
-                Ok((p.name.as_str(), TensorView::new(dtype::<T>(), vec![p.rows, p.cols], bytes)?))
+            .map(|(name, shape, bytes)| {
+                Ok((name.as_str(), TensorView::new(dtype::<T>(), shape.clone(), bytes)?))
             })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
         let metadata = HashMap::from([(KEY.to_owned(), json)]);
@@ -143,8 +152,31 @@ impl<T: Real> Model<T> {
     /// # Errors
     /// Where the file cannot be written; what was there before is untouched then.
     pub fn save(&self, path: &Path) -> Result<(), crate::data::Error> {
-        write_whole(path, |out| out.write_all(&self.to_bytes().map_err(std::io::Error::other)?))
+        self.save_with(path, &[])
     }
+
+    /// Writes the model with rows of numbers beside it, named: what training needs to go on.
+    ///
+    /// # Errors
+    /// As [`Model::save`].
+    pub fn save_with(&self, path: &Path, beside: &[(String, &[T])]) -> Result<(), crate::data::Error> {
+        write_whole(path, |out| out.write_all(&self.to_bytes_with(beside).map_err(std::io::Error::other)?))
+    }
+}
+
+/// The numbers that [`Model::save_with`] wrote beside a model, by name; those of another precision are left out.
+///
+/// # Errors
+/// A file that cannot be read or is no safetensors file.
+pub fn beside<T: Real>(path: &Path) -> Result<HashMap<String, Vec<T>>, FileError> {
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| FileError::Read { file: file.clone(), error })?;
+    let tensors = SafeTensors::deserialize(&bytes)
+        .map_err(|e| FileError::Damaged { file, problem: format!("no sound safetensors file ({e})") })?;
+    let own = tensors.iter().filter(|(_, t)| t.dtype() == dtype::<T>());
+    let named =
+        own.filter_map(|(name, t)| Some((name.strip_prefix(BESIDE)?.to_owned(), from_le_bytes(t.data()))));
+    Ok(named.collect())
 }
 
 impl AnyModel {
@@ -196,6 +228,14 @@ impl AnyModel {
         }
     }
 
+    /// How it was trained, if it was.
+    pub fn record(&self) -> Option<&Value> {
+        match self {
+            Self::F32(model) => model.record.as_ref(),
+            Self::F64(model) => model.record.as_ref(),
+        }
+    }
+
     /// The model in the precision asked for. From `f32` to `f64` it is exact.
     pub fn cast<T: Real>(&self) -> Model<T> {
         match self {
@@ -238,7 +278,7 @@ fn fill<T: Real>(header: Header, tensors: &SafeTensors<'_>, file: &str) -> Resul
     };
     let mut names = tensors.names();
     names.sort_unstable();
-    if let Some(name) = names.into_iter().find(|&name| !known.contains(name)) {
+    if let Some(name) = names.into_iter().find(|&name| !known.contains(name) && !name.starts_with(BESIDE)) {
         return Err(wrong(name, "belongs to no layer".into()));
     }
     for p in flow.parameters_mut() {

@@ -23,6 +23,6 @@ pub mod transformer;
 
 pub use bijection::{Bijection, Growth, Role, Smoothness};
 pub use error::Error;
-pub use file::{AnyModel, FileError, Model};
+pub use file::{AnyModel, FileError, Model, beside};
 pub use model::{Flow, Parameter, Recorded};
 pub use registry::Layer;

@@ -69,6 +69,9 @@ pub enum Error {
         /// Bytes of workspace.
         bytes: usize,
     },
+    /// A state of another run.
+    #[error("the state to go on from is one of another flow, or of another optimiser; start anew")]
+    State,
     /// An error of the flow.
     #[error(transparent)]
     Flow(#[from] crate::flow::Error),

@@ -1,7 +1,7 @@
 //! The training loop.
 
 use super::objective::validation;
-use super::{EpochRow, Error, Schedule, Stepper, Stop, TrainOptions, TrainingRecord, guard};
+use super::{EpochRow, Error, Schedule, State, Stepper, Stop, TrainOptions, TrainingRecord, guard};
 use crate::flow::{Flow, Layer};
 use crate::random::{ROWS_PER_GENERATOR, generator};
 use eigenflow_autodiff::Runner;
@@ -14,9 +14,10 @@ use std::ops::ControlFlow;
 /// Fits the core of a flow to rows in data units by stochastic gradient descent.
 ///
 /// Minimises the mean of `-log p(x) + α‖J(x)‖²_F` plus the weight penalty, in training units, with
-/// Adam. After each epoch the validation rows are scored (the training rows where there are
+/// `AdamW`. After each epoch the validation rows are scored (the training rows where there are
 /// none), the guard looks at condition numbers, and `observer` sees the epoch with the current
-/// flow; it may ask to stop. In the end the flow has the weights of the best epoch.
+/// flow; it may ask to stop. In the end the flow has the weights of the best epoch. With a moving average
+/// of weights, the flow that is validated, guarded, observed and kept is the averaged one.
 ///
 /// Same seed, same bits, whatever the number of threads of the current rayon pool.
 ///
@@ -30,6 +31,25 @@ pub fn fit<T: Real>(
     options: &TrainOptions,
     observer: &mut dyn FnMut(&EpochRow, &Flow<T>) -> ControlFlow<()>,
 ) -> Result<TrainingRecord, Error> {
+    let state = fit_from(flow, training, valid, options, None, &mut |epoch| observer(epoch.row, epoch.flow))?;
+    Ok(state.record)
+}
+
+/// [`fit`] from where an earlier run on the same rows stood, and with its state for the next one.
+///
+/// With the same options, the epochs after `from` have the bits of a run that never stopped. More epochs stretch the
+/// schedule: the rate is that of the epoch within all of them.
+///
+/// # Errors
+/// As [`fit`], and if the state is not one of this flow.
+pub fn fit_from<T: Real>(
+    flow: &mut Flow<T>,
+    training: &Matrix<T>,
+    valid: Option<&Matrix<T>>,
+    options: &TrainOptions,
+    from: Option<State<T>>,
+    observer: &mut dyn FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
+) -> Result<State<T>, Error> {
     options.check()?;
     if training.rows() == 0 {
         return Err(Error::TooFewRows { given: 0, needed: 1 });
@@ -39,16 +59,34 @@ pub fn fit<T: Real>(
     let mut held = valid.map_or_else(|| Ok(x.clone()), |v| to_training_units(flow, v))?;
     // Validation rows are noisy too, always in the same way: the model is one of noisy rows.
     add_noise(&mut held, options, "validation-noise", 0);
-    let mut run = Run::new(flow, x, held, options)?;
-    run.record.valid_rows = valid.map_or(0, Matrix::rows);
+    let mut run = Run::new(flow, x, held, options, from)?;
+    run.state.record.valid_rows = valid.map_or(0, Matrix::rows);
     let result = run.epochs(flow, observer);
-    run.best.restore(flow);
-    result?;
-    Ok(run.record)
+    if result.is_ok() {
+        run.save_last(flow);
+    }
+    run.state.restore_best(flow);
+    result.map(|()| run.state)
+}
+
+/// An epoch as its observer sees it.
+pub struct Epoch<'a, T> {
+    /// Its figures.
+    pub row: &'a EpochRow,
+    /// The flow after it: that with averaged weights, where an average is kept.
+    pub flow: &'a Flow<T>,
+    run: &'a Run<'a, T>,
+}
+
+impl<T: Real> Epoch<'_, T> {
+    /// Where the run stands. Cost: a copy of up to five times the weights.
+    pub fn state(&self) -> State<T> {
+        self.run.seen(self.flow)
+    }
 }
 
 /// Rows after the preprocessing layers.
-fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
+pub(super) fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
     flow.check_rows("data", x)?;
     if flow.preprocessing() == 0 {
         return Ok(x.clone());
@@ -56,7 +94,7 @@ fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>
     Ok(flow.part(0..flow.preprocessing())?.normalize(x)?.0)
 }
 
-fn add_noise<T: Real>(x: &mut Matrix<T>, options: &TrainOptions, purpose: &str, epoch: usize) {
+pub(super) fn add_noise<T: Real>(x: &mut Matrix<T>, options: &TrainOptions, purpose: &str, epoch: usize) {
     if options.noise == 0.0 {
         return;
     }
@@ -69,27 +107,6 @@ fn add_noise<T: Real>(x: &mut Matrix<T>, options: &TrainOptions, purpose: &str, 
             *v += T::of(options.noise * normal);
         }
     });
-}
-
-/// The best weights so far.
-struct Best<T> {
-    score: f64,
-    weights: Vec<Vec<T>>,
-}
-
-impl<T: Real> Best<T> {
-    fn keep(&mut self, flow: &Flow<T>, score: f64) {
-        self.score = score;
-        for (to, from) in self.weights.iter_mut().zip(flow.parameters()) {
-            to.copy_from_slice(&from.data);
-        }
-    }
-
-    fn restore(&self, flow: &mut Flow<T>) {
-        for (to, from) in flow.parameters_mut().iter_mut().zip(&self.weights) {
-            to.data.copy_from_slice(from);
-        }
-    }
 }
 
 /// Everything a run holds.
@@ -105,21 +122,39 @@ struct Run<'a, T> {
     signs: Vec<T>,
     order: Vec<usize>,
     batch: usize,
-    best: Best<T>,
-    record: TrainingRecord,
+    /// Up to date where the last epoch ended, but for weights and moments.
+    state: State<T>,
 }
 
 impl<'a, T: Real> Run<'a, T> {
-    fn new(flow: &Flow<T>, x: Matrix<T>, held: Matrix<T>, options: &'a TrainOptions) -> Result<Self, Error> {
+    fn new(
+        flow: &mut Flow<T>,
+        x: Matrix<T>,
+        held: Matrix<T>,
+        options: &'a TrainOptions,
+        from: Option<State<T>>,
+    ) -> Result<Self, Error> {
         let batch = if options.batch == 0 { x.rows() } else { options.batch.min(x.rows()) };
         let dim = flow.dim();
-        let stepper = Stepper::new(flow, batch, options)?;
-        let watched = sample_rows(&held, guard::rows(dim), options.seed);
-        let best = Best {
-            score: f64::INFINITY,
-            weights: flow.parameters().iter().map(|p| p.data.clone()).collect(),
+        let steps = (x.rows() / batch).max(1) * options.epochs;
+        let average = Some(options.decay(steps));
+        let mut stepper = Stepper::new(flow, batch, &TrainOptions { average, ..options.clone() })?;
+        let watched =
+            sample_rows(&held, guard::rows(dim, x.rows(), options.max_condition.is_finite()), options.seed);
+        let weights: Vec<Vec<T>> = flow.parameters().iter().map(|p| p.data.clone()).collect();
+        let sizes = || weights.iter().map(Vec::len);
+        let mut state = match from {
+            None => State { best: weights, ..State::default() },
+            Some(s) if stepper.fits(&s) && sizes().eq(s.last.iter().map(Vec::len)) => {
+                s.restore_last(flow);
+                stepper.restore(&s, flow);
+                s
+            }
+            Some(_) => return Err(Error::State),
         };
-        let record = TrainingRecord { options: options.clone(), rows: x.rows(), ..Default::default() };
+        state.record.options = options.clone();
+        state.record.rows = x.rows();
+        state.record.stop = Stop::default();
         Ok(Self {
             options,
             noisy: x.clone(),
@@ -132,58 +167,79 @@ impl<'a, T: Real> Run<'a, T> {
             stepper,
             rows: vec![T::ZERO; batch * dim],
             batch,
-            best,
-            record,
+            state,
         })
     }
 
     fn epochs(
         &mut self,
         flow: &mut Flow<T>,
-        observer: &mut dyn FnMut(&EpochRow, &Flow<T>) -> ControlFlow<()>,
+        observer: &mut dyn FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let per_epoch = (self.x.rows() / self.batch).max(1);
         let steps = per_epoch * self.options.epochs;
-        let (mut idle, mut factor) = (0, 1.0);
-        for epoch in 1..=self.options.epochs {
+        for epoch in self.state.record.epochs.len() + 1..=self.options.epochs {
             self.shuffle(epoch);
             self.noisy.data_mut().copy_from_slice(self.x.data());
             add_noise(&mut self.noisy, self.options, "noise", epoch);
             let (mut nll, mut rate) = (0.0, 0.0);
             for k in 0..per_epoch {
                 let step = (epoch - 1) * per_epoch + k;
-                rate = factor * self.options.rate(step, steps);
+                rate = self.state.progress.factor * self.options.rate(step, steps);
                 nll += self.one_step(flow, k, step + 1, epoch, rate)? / per_epoch as f64;
             }
+            self.stepper.swap_average(flow);
             let (row, score) = self.look(flow, epoch, nll, rate)?;
-            let improved = score < self.best.score;
-            if improved {
-                self.best.keep(flow, score);
-                self.record.best_epoch = epoch;
-                idle = 0;
-            } else {
-                idle += 1;
-            }
-            let patience = self.options.patience;
-            if self.options.schedule == Schedule::Plateau && idle > 0 && idle % (patience / 3).max(1) == 0 {
-                factor *= 0.5;
-            }
-            let go_on = observer(&row, flow);
-            self.record.epochs.push(row);
+            self.judge(flow, epoch, score);
+            self.state.record.epochs.push(row);
+            let row = &self.state.record.epochs[self.state.record.epochs.len() - 1];
+            let go_on = observer(&Epoch { row, flow, run: self });
+            self.stepper.swap_average(flow);
             if go_on.is_break() {
-                self.record.stop = Stop::Interrupted;
+                self.state.record.stop = Stop::Interrupted;
                 break;
             }
-            if patience > 0 && idle >= patience {
-                self.record.stop = Stop::EarlyStopping;
+            let patience = self.options.patience;
+            if patience > 0 && self.state.progress.idle >= patience {
+                self.state.record.stop = Stop::EarlyStopping;
                 break;
             }
         }
         Ok(())
     }
 
-    /// A new order of rows: Fisher-Yates with a generator of this epoch.
+    /// Keeps the flow if it is the best so far; otherwise patience runs out by an epoch.
+    fn judge(&mut self, flow: &Flow<T>, epoch: usize, score: f64) {
+        let progress = &mut self.state.progress;
+        if score < progress.best {
+            (progress.best, progress.idle) = (score, 0);
+            self.state.record.best_epoch = epoch;
+            copy(flow, &mut self.state.best);
+            return;
+        }
+        progress.idle += 1;
+        let third = (self.options.patience / 3).max(1);
+        if self.options.schedule == Schedule::Plateau && progress.idle.is_multiple_of(third) {
+            progress.factor *= 0.5;
+        }
+    }
+
+    /// The weights of the last step, and the optimiser, into the state.
+    fn save_last(&mut self, flow: &Flow<T>) {
+        self.stepper.save(&mut self.state);
+        self.state.last = flow.parameters().iter().map(|p| p.data.clone()).collect();
+    }
+
+    /// The state while the averaged flow is looked at.
+    fn seen(&self, averaged: &Flow<T>) -> State<T> {
+        let mut state = self.state.clone();
+        self.stepper.save_swapped(&mut state, averaged);
+        state
+    }
+
+    /// A new order of rows: Fisher-Yates with a generator of this epoch, whatever the orders before.
     fn shuffle(&mut self, epoch: usize) {
+        self.order.iter_mut().enumerate().for_each(|(i, row)| *row = i);
         let mut random = generator(self.options.seed, "order", epoch as u64);
         for i in (1..self.order.len()).rev() {
             self.order.swap(i, random.random_range(0..=i));
@@ -270,8 +326,10 @@ impl<'a, T: Real> Run<'a, T> {
         if limit.is_finite() && !(look.condition <= limit) {
             return Err(Error::Condition { condition: look.condition, limit, epoch });
         }
-        if !(look.condition <= guard::WARN) && !self.record.warnings.iter().any(|w| w.contains("condition")) {
-            self.record.warnings.push(format!(
+        if !(look.condition <= guard::WARN)
+            && !self.state.record.warnings.iter().any(|w| w.contains("condition"))
+        {
+            self.state.record.warnings.push(format!(
                 "the condition number of the Jacobian passed {:.0e} at epoch {epoch}: the likelihood may be \
                  running along a null direction; --alpha or --noise bounds it, --max-condition stops it",
                 guard::WARN
@@ -281,6 +339,12 @@ impl<'a, T: Real> Run<'a, T> {
         let virial = 1.0 - (square[0].f64() / n + 2.0 * alpha * look.norm) / flow.dim() as f64;
         let row = EpochRow { epoch, nll, valid_nll, condition: look.condition, virial, lr };
         Ok((row, valid_nll + alpha * look.norm))
+    }
+}
+
+fn copy<T: Real>(flow: &Flow<T>, weights: &mut [Vec<T>]) {
+    for (to, from) in weights.iter_mut().zip(flow.parameters()) {
+        to.copy_from_slice(&from.data);
     }
 }
 

@@ -23,12 +23,17 @@ pub(crate) struct Look {
 }
 
 /// How many rows are looked at for `dim` columns.
-pub(crate) fn rows(dim: usize) -> usize {
-    if dim <= FULL_COLUMNS {
-        return ROWS;
-    }
-    let ratio = FULL_COLUMNS as f64 / dim as f64;
-    ((ROWS as f64 * ratio * ratio) as usize).max(4)
+///
+/// Where no limit is set, the look is for the record alone and may cost a fifth of an epoch: a row takes `dim` passes
+/// backwards, so it is at most one row in `5 dim` of the training rows, but 16.
+pub(crate) fn rows(dim: usize, training: usize, limited: bool) -> usize {
+    let most = if dim <= FULL_COLUMNS {
+        ROWS
+    } else {
+        let ratio = FULL_COLUMNS as f64 / dim as f64;
+        ((ROWS as f64 * ratio * ratio) as usize).max(4)
+    };
+    if limited { most } else { most.min((training / (5 * dim)).max(16)) }
 }
 
 /// Looks at the Jacobians of the core at rows in training units.

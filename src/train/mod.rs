@@ -4,20 +4,27 @@
 //! the Tikhonov weight `α` and the input noise act, and condition numbers are watched.
 
 mod adam;
+mod average;
 mod error;
 mod fit;
 mod guard;
+mod held_out;
 pub(crate) mod objective;
 mod options;
 pub mod polish;
 mod prepare;
+mod race;
 mod record;
+mod state;
 mod stepper;
 
 pub use error::Error;
-pub use fit::fit;
+pub use fit::{Epoch, fit, fit_from};
+pub use held_out::{HeldOut, held_out};
 pub use objective::Penalty;
 pub use options::{Schedule, TrainOptions};
 pub use prepare::{Prepared, Preprocess, build};
+pub use race::{Race, race};
 pub use record::{EpochRow, Stop, TrainingRecord};
+pub use state::{Progress, State};
 pub use stepper::Stepper;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum Schedule {
     /// Always the same.
     Constant,
-    /// `lr (1 + cos(π t)) / 2` after a linear warm-up over the first 2 % of steps.
+    /// `lr (1 + cos(π t)) / 2`, `t` from 0 to 1 after the warm-up.
     #[default]
     Cosine,
     /// Halved whenever validation has not improved for a third of the patience.
@@ -28,6 +28,16 @@ pub struct TrainOptions {
     pub lr: f64,
     /// How it changes.
     pub schedule: Schedule,
+    /// Epochs (not only whole ones) in which the rate first rises to `lr` along a line. Unset: 2 % of all steps with the
+    /// cosine schedule, none with the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<f64>,
+    /// Decay `β` of the moving average of weights, a step: the average is what is validated and kept. 0 keeps the weights
+    /// themselves. Unset: a window `1/(1 - β)` of a tenth of all steps, at most 500.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
+    /// Decoupled weight decay `λ` (`AdamW`) of weight matrices: each step takes `lr λ w` from them.
+    pub weight_decay: f64,
     /// Tikhonov weight `α` of `‖J‖²_F`, training units.
     pub alpha: f64,
     /// Weight of `Σ ‖W‖²_F` over weight matrices.
@@ -75,8 +85,11 @@ impl Default for TrainOptions {
         Self {
             epochs: 100,
             batch: 256,
-            lr: 2e-3,
+            lr: 5e-3,
             schedule: Schedule::default(),
+            warm_up: None,
+            average: None,
+            weight_decay: 0.0,
             alpha: 0.0,
             alpha_weights: 0.0,
             noise: 0.0,
@@ -91,10 +104,38 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
+    /// Epochs that make about a million rows, between 10 and 200: what a model takes, whatever the size of the data.
+    ///
+    /// ```
+    /// use eigenflow::train::TrainOptions;
+    /// assert_eq!([100, 15_000, 80_000, 9_000_000].map(TrainOptions::epochs_for), [200, 67, 13, 10]);
+    /// ```
+    pub fn epochs_for(rows: usize) -> usize {
+        1_000_000_usize.div_ceil(rows.max(1)).clamp(10, 200)
+    }
+
     /// That every number lies in its range.
     pub fn check(&self) -> Result<(), Error> {
-        let checks: [(&'static str, f64, bool, &'static str); 7] = [
+        let checks: [(&'static str, f64, bool, &'static str); 10] = [
             ("--lr", self.lr, self.lr > 0.0 && self.lr.is_finite(), "positive"),
+            (
+                "--warm-up",
+                self.warm_up.unwrap_or(0.0),
+                self.warm_up.is_none_or(|e| e >= 0.0 && e.is_finite()),
+                "at least 0",
+            ),
+            (
+                "--average",
+                self.average.unwrap_or(0.0),
+                self.average.is_none_or(|b| (0.0..1.0).contains(&b)),
+                "in [0, 1)",
+            ),
+            (
+                "--weight-decay",
+                self.weight_decay,
+                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+                "at least 0",
+            ),
             ("--alpha", self.alpha, self.alpha >= 0.0 && self.alpha.is_finite(), "at least 0"),
             (
                 "--alpha-weights",
@@ -115,21 +156,84 @@ impl TrainOptions {
         Ok(())
     }
 
-    /// The learning rate at step `step` of `steps`, before any plateau factor.
+    /// The decay of the average in a run of so many steps.
+    pub(super) fn decay(&self, steps: usize) -> f64 {
+        const LONGEST: f64 = 500.0;
+        self.average.unwrap_or_else(|| 1.0 - (0.1 * steps as f64).clamp(1.0, LONGEST).recip())
+    }
+
+    /// The learning rate at step `step` (from 0) of `steps`, before any plateau factor: `lr (step + 1) / W` in the `W` steps
+    /// of the warm-up, the schedule from there.
+    ///
+    /// ```
+    /// use eigenflow::train::TrainOptions;
+    /// let options = TrainOptions { lr: 1.0, epochs: 2, warm_up: Some(0.5), ..TrainOptions::default() };
+    /// let rates: Vec<f64> = (0..8).map(|k| options.rate(k, 8)).collect();
+    /// // Half an epoch is two steps; six steps of half a cosine wave: 1, (1 + cos 30°)/2, …
+    /// let by_hand = [0.5, 1.0, 1.0, 0.9330, 0.75, 0.5, 0.25, 0.0670];
+    /// assert!(rates.iter().zip(by_hand).all(|(a, b)| (a - b).abs() < 1e-4), "{rates:?}");
+    /// ```
     pub fn rate(&self, step: usize, steps: usize) -> f64 {
-        let t = step as f64 / steps.max(1) as f64;
+        let all = steps.max(1) as f64;
+        let warm_up = match (self.warm_up, self.schedule) {
+            (Some(epochs), _) => epochs * all / self.epochs.max(1) as f64,
+            (None, Schedule::Cosine) => 0.02 * all,
+            (None, _) => 0.0,
+        };
+        let done = step as f64;
+        if done < warm_up.floor() {
+            return self.lr * (done + 1.0) / warm_up.floor();
+        }
         match self.schedule {
             Schedule::Constant | Schedule::Plateau => self.lr,
             Schedule::Cosine => {
-                const WARM_UP: f64 = 0.02;
-                if t < WARM_UP {
-                    let first = 1.0 / (WARM_UP * steps.max(1) as f64).max(1.0);
-                    self.lr * (t / WARM_UP).max(first)
-                } else {
-                    let t = (t - WARM_UP) / (1.0 - WARM_UP);
-                    self.lr * 0.5 * (1.0 + (std::f64::consts::PI * t).cos())
-                }
+                let t = (done - warm_up.floor()) / (all - warm_up.floor()).max(1.0);
+                self.lr * 0.5 * (1.0 + (std::f64::consts::PI * t).cos())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact results are asserted")]
+mod tests {
+    use super::*;
+
+    /// Warm-up rises along a line to the rate, whatever the schedule; without it the schedule starts at once.
+    #[test]
+    fn rates_by_hand() {
+        let of = |schedule, warm_up| {
+            let options = TrainOptions { lr: 8.0, epochs: 5, schedule, warm_up, ..TrainOptions::default() };
+            (0..10).map(|k| options.rate(k, 10)).collect::<Vec<_>>()
+        };
+        for schedule in [Schedule::Constant, Schedule::Plateau] {
+            assert_eq!(of(schedule, Some(2.0)), [2.0, 4.0, 6.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0]);
+            assert_eq!(of(schedule, None), [8.0; 10]);
+        }
+        let cosine = of(Schedule::Cosine, Some(1.0));
+        assert_eq!((cosine[0], cosine[1], cosine[2]), (4.0, 8.0, 8.0));
+        assert!((cosine[6] - 4.0).abs() < 1e-14 && cosine[9] < 0.4, "{cosine:?}");
+        assert!(cosine[2..].is_sorted_by(|a, b| a > b));
+        // 2 % of ten steps is none.
+        assert_eq!(of(Schedule::Cosine, None)[0], 8.0);
+    }
+
+    #[test]
+    fn the_average_follows_the_length_of_the_run() {
+        let of = |average| move |steps| TrainOptions { average, ..TrainOptions::default() }.decay(steps);
+        assert_eq!([5, 200, 5000, 1_000_000].map(of(None)), [0.0, 0.95, 0.998, 0.998]);
+        assert_eq!([5, 1_000_000].map(of(Some(0.9))), [0.9, 0.9]);
+    }
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        let bad = [
+            (TrainOptions { average: Some(1.0), ..TrainOptions::default() }, "--average"),
+            (TrainOptions { weight_decay: -1.0, ..TrainOptions::default() }, "--weight-decay"),
+            (TrainOptions { warm_up: Some(f64::NAN), ..TrainOptions::default() }, "--warm-up"),
+        ];
+        for (options, name) in bad {
+            assert!(options.check().unwrap_err().to_string().starts_with(name));
         }
     }
 }

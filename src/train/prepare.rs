@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preprocess {
+    /// Standardised or whitened, whichever validates better: [`race`](super::race) decides, and then [`build`] takes its
+    /// choice.
+    Auto,
     /// Nothing.
     None,
     /// Columns are centred and scaled to unit variance.
@@ -53,6 +56,11 @@ pub fn build<T: Real>(
     options: &TrainOptions,
 ) -> Result<Prepared<T>, Error> {
     options.check()?;
+    if preprocess == Preprocess::Auto {
+        let (option, range) =
+            ("--preprocess", "none, standardize or whiten where no rows validate the choice");
+        return Err(Error::Option { option, value: "auto".into(), range });
+    }
     if x.rows() < 2 {
         return Err(Error::TooFewRows { given: x.rows(), needed: 2 });
     }

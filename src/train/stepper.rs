@@ -1,9 +1,10 @@
-//! One training step: the objective and its gradient, and Adam in place.
+//! One training step: the objective and its gradient, Adam in place, and the average of weights.
 
 use super::adam::Adam;
+use super::average::Average;
 use super::objective::{Penalty, Step, step};
-use super::{Error, TrainOptions};
-use crate::flow::Flow;
+use super::{Error, State, TrainOptions};
+use crate::flow::{Flow, Role};
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
@@ -28,29 +29,37 @@ pub struct Stepper<T> {
     step: Step<T>,
     runner: Runner<T>,
     adam: Adam<T>,
+    /// Of the trained parameters and the updated ones, in that order.
+    average: Option<Average<T>>,
     /// The objective, the mean negative log-likelihood, gradients, new values.
     outputs: Vec<Vec<T>>,
     batch: usize,
     clip: f64,
+    weight_decay: f64,
 }
 
 /// Parameters whose slices stand on the stack.
 const MANY: usize = 512;
 
 impl<T: Real> Stepper<T> {
-    /// Steps on batches of `batch` rows.
+    /// Steps on batches of `batch` rows. No average is kept unless the options state its decay, for that of a run depends on
+    /// its length.
     ///
     /// # Errors
     /// If an exact penalty would need too much memory, or a layer has no derivative.
     pub fn new(flow: &Flow<T>, batch: usize, options: &TrainOptions) -> Result<Self, Error> {
         let step = step(flow, flow.core(), options)?;
+        let moving = step.trained.iter().chain(&step.updated).map(|&k| flow.parameters()[k].data.len());
+        let average = options.average.filter(|&b| b > 0.0).map(|decay| Average::new(moving, decay));
         Ok(Self {
             runner: step.program.runner(),
             outputs: step.program.output_shapes().iter().map(|s| vec![T::ZERO; s.unit()]).collect(),
             adam: Adam::new(step.trained.iter().map(|&k| flow.parameters()[k].data.len())),
+            average,
             step,
             batch,
             clip: options.clip,
+            weight_decay: options.weight_decay,
         })
     }
 
@@ -89,14 +98,73 @@ impl<T: Real> Stepper<T> {
         let scale = if norm > self.clip { self.clip / norm } else { 1.0 };
         self.adam.begin();
         for (i, &p) in self.step.trained.iter().enumerate() {
-            let data = &mut flow.parameters_mut()[p].data;
-            self.adam.update(i, data, &self.outputs[2 + i], scale, rate);
+            let parameter = &mut flow.parameters_mut()[p];
+            let decay = if parameter.role == Role::Weight { self.weight_decay } else { 0.0 };
+            self.adam.update(i, &mut parameter.data, &self.outputs[2 + i], scale, rate, decay);
         }
         let first = 2 + self.step.trained.len();
         for (i, &p) in self.step.updated.iter().enumerate() {
             flow.parameters_mut()[p].data.copy_from_slice(&self.outputs[first + i]);
         }
+        if let Some(average) = &mut self.average {
+            for (i, &p) in self.step.trained.iter().chain(&self.step.updated).enumerate() {
+                average.update(i, &flow.parameters()[p].data, self.adam.steps);
+            }
+        }
         Ok(self.outputs[1][0])
+    }
+
+    /// Exchanges the flow's weights and their moving average, where one is kept: once before the averaged flow is looked
+    /// at, and once after.
+    pub fn swap_average(&mut self, flow: &mut Flow<T>) {
+        let Some(average) = self.average.as_mut().filter(|_| self.adam.steps > 0) else { return };
+        let moving = self.step.trained.iter().chain(&self.step.updated);
+        for (mine, &p) in average.weights.iter_mut().zip(moving) {
+            std::mem::swap(mine, &mut flow.parameters_mut()[p].data);
+        }
+    }
+
+    /// The optimiser's part of a [`State`].
+    pub(super) fn save(&self, state: &mut State<T>) {
+        state.steps = self.adam.steps;
+        state.moments.clone_from(&self.adam.moments);
+        state.average = self.average.as_ref().map_or_else(Vec::new, |a| a.weights.clone());
+    }
+
+    /// The state of a run whose flow is the averaged one now (between two [`Stepper::swap_average`]).
+    pub(super) fn save_swapped(&self, state: &mut State<T>, averaged: &Flow<T>) {
+        self.save(state);
+        state.last = averaged.parameters().iter().map(|p| p.data.clone()).collect();
+        let moving = self.step.trained.iter().chain(&self.step.updated);
+        for (mine, &p) in state.average.iter_mut().zip(moving) {
+            std::mem::swap(mine, &mut state.last[p]);
+        }
+    }
+
+    /// Goes on from a state of a run on the same flow. An average that the state does not have starts anew from the weights
+    /// of the flow.
+    pub(super) fn restore(&mut self, state: &State<T>, flow: &Flow<T>) {
+        self.adam.steps = state.steps;
+        self.adam.moments.clone_from(&state.moments);
+        if let Some(average) = &mut self.average {
+            if state.average.is_empty() {
+                let moving = self.step.trained.iter().chain(&self.step.updated);
+                average.weights = moving.map(|&p| flow.parameters()[p].data.clone()).collect();
+            } else {
+                average.weights.clone_from(&state.average);
+            }
+        }
+    }
+
+    /// Whether a state has the sizes of this run.
+    pub(super) fn fits(&self, state: &State<T>) -> bool {
+        let same = |a: &[Vec<T>], b: &[Vec<T>]| a.iter().map(Vec::len).eq(b.iter().map(Vec::len));
+        let [m, v] = &state.moments;
+        let average = self
+            .average
+            .as_ref()
+            .is_none_or(|a| state.average.is_empty() || same(&a.weights, &state.average));
+        average && same(&self.adam.moments[0], m) && same(&self.adam.moments[1], v)
     }
 
     /// The first parameter whose gradient is not finite, by index.
@@ -127,5 +195,101 @@ impl<T: Real> Kernel for Squares<'_, T> {
             }
         }
         sum(&parts) + rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::bijections::{Affine, Form};
+    use crate::train::{EpochRow, Schedule, fit};
+    use eigenflow_linalg::Matrix;
+    use std::ops::ControlFlow;
+
+    fn line() -> Flow<f64> {
+        let mut flow = Flow::<f64>::new(vec![Affine::new(1, Form::Full).into()], 0, 0).unwrap();
+        flow.parameters_mut().iter_mut().zip([0.5, 0.25]).for_each(|(p, v)| p.data[0] = v);
+        flow
+    }
+
+    /// `f = w x + b` on the rows -1 and 2: the mean loss has the gradients `E[f x] - 1/w` and `E[f]`.
+    fn gradients(w: f64, b: f64) -> [f64; 2] {
+        let f = [-w + b, 2.0 * w + b];
+        [0.5 * (2.0 * f[1] - f[0]) - 1.0 / w, 0.5 * (f[0] + f[1])]
+    }
+
+    /// AdamW on a line, by hand: the norm of the gradient is cut at 0.3, the weight decays and the offset does not.
+    fn by_hand(steps: usize, rate: f64, decay: f64, clip: f64) -> Vec<[f64; 2]> {
+        let (mut p, mut m, mut v) = ([0.5, 0.25], [0.0; 2], [0.0; 2]);
+        let mut path = Vec::new();
+        for t in 1..=steps as i32 {
+            let g = gradients(p[0], p[1]);
+            let norm = g[0].hypot(g[1]);
+            let scale = if norm > clip { clip / norm } else { 1.0 };
+            for i in 0..2 {
+                let g = g[i] * scale;
+                m[i] = 0.9 * m[i] + 0.1 * g;
+                v[i] = 0.999 * v[i] + 0.001 * g * g;
+                let (first, second) = (m[i] / (1.0 - 0.9_f64.powi(t)), v[i] / (1.0 - 0.999_f64.powi(t)));
+                let decay = if i == 0 { decay } else { 0.0 };
+                p[i] -= rate * (first / (second.sqrt() + 1e-8) + decay * p[i]);
+            }
+            path.push(p);
+        }
+        path
+    }
+
+    #[test]
+    fn a_short_trajectory_by_hand() {
+        let options =
+            TrainOptions { clip: 0.3, weight_decay: 0.2, average: Some(0.75), ..TrainOptions::default() };
+        let mut flow = line();
+        let mut stepper = Stepper::new(&flow, 2, &options).unwrap();
+        let path = by_hand(6, 0.05, 0.2, 0.3);
+        for p in &path {
+            stepper.step(&mut flow, &[-1.0, 2.0], &[], 0.05).unwrap();
+            for (got, expected) in flow.parameters().iter().zip(p) {
+                assert!((got.data[0] - expected).abs() < 1e-12, "{} and {expected}", got.data[0]);
+            }
+        }
+        // The average, from its definition: weights 0.75^(6-t) over their sum.
+        let weights: Vec<f64> = (0..6).map(|t| 0.75_f64.powi(5 - t)).collect();
+        let mean = |i: usize| {
+            path.iter().zip(&weights).map(|(p, w)| p[i] * w).sum::<f64>() / weights.iter().sum::<f64>()
+        };
+        let last = flow.clone();
+        stepper.swap_average(&mut flow);
+        for i in 0..2 {
+            assert!((flow.parameters()[i].data[0] - mean(i)).abs() < 1e-12);
+        }
+        stepper.swap_average(&mut flow);
+        assert_eq!(flow, last);
+        // Without the cut it is another trajectory.
+        assert!((by_hand(6, 0.05, 0.2, 1e9)[5][0] - path[5][0]).abs() > 1e-4);
+    }
+
+    /// A batch of 0 is all rows: an epoch is one step, and the loop around it has the same trajectory.
+    #[test]
+    fn full_batches_make_one_step_an_epoch() {
+        let options = TrainOptions {
+            batch: 0,
+            epochs: 5,
+            lr: 0.05,
+            clip: 1e9,
+            schedule: Schedule::Constant,
+            warm_up: Some(2.0),
+            ..TrainOptions::default()
+        };
+        let mut flow = line();
+        let rows = Matrix::new(2, 1, vec![-1.0, 2.0]);
+        let mut seen = Vec::new();
+        let mut look = |row: &EpochRow, flow: &Flow<f64>| {
+            seen.push((row.lr, flow.parameters()[0].data[0]));
+            ControlFlow::Continue(())
+        };
+        fit(&mut flow, &rows, None, &options, &mut look).unwrap();
+        assert_eq!(seen.iter().map(|s| s.0).collect::<Vec<_>>(), [0.025, 0.05, 0.05, 0.05, 0.05]);
+        let first = 0.5 - 0.025 * gradients(0.5, 0.25)[0].signum();
+        assert!((seen[0].1 - first).abs() < 1e-8, "{seen:?}");
     }
 }

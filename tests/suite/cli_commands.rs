@@ -246,7 +246,7 @@ fn version_and_help_go_to_standard_output() {
     assert!(version.contains("instruction set"));
     assert!(room.ok("--help").contains("covariance"));
     let help = room.ok("train --help");
-    for option in ["--alpha", "--max-condition", "--resume", "--config", "[default: 100]"] {
+    for option in ["--alpha", "--max-condition", "--resume", "--config", "[default: 256]"] {
         assert!(help.contains(option), "{option}");
     }
 }

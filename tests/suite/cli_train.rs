@@ -68,24 +68,134 @@ fn validation_rows_may_be_data_of_their_own() {
     room.says(&format!("{train} --valid 1.5"), 2, &["--valid", "1.5"]);
 }
 
+/// Interrupted or finished, a run goes on to the bits of one that never stopped: moments, average, rate and patience are
+/// part of the checkpoint.
 #[test]
-fn resuming_goes_on_from_the_checkpoint() {
+fn resuming_has_the_bits_of_a_run_that_never_stopped() {
+    let room = Room::new();
+    let bits = |file: &str| {
+        let model = eigenflow::flow::AnyModel::load(&room.path(file)).unwrap();
+        let record = room.json(&format!("inspect {file}"))["record"].clone();
+        let weights: Vec<Vec<u64>> = model
+            .cast::<f64>()
+            .flow
+            .slices()
+            .into_iter()
+            .map(|s| s.iter().map(|x| x.to_bits()).collect())
+            .collect();
+        (weights, record["epochs"].clone(), record["best-epoch"].clone())
+    };
+    for (k, options) in [
+        "--schedule constant --average 0.9 --weight-decay 0.01",
+        "--schedule plateau --patience 3 --lr 0.05 --noise 0.1 --average 0",
+        "--flow paper --layers 2 --batch-norm 1 --schedule constant --average 0.5 --dtype f32",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tiny = if options.contains("paper") { "--batch 64" } else { TINY };
+        let train = format!("train builtin:s-curve?n=200 {tiny} {options}");
+        room.ok(&format!("{train} --out whole{k}.safetensors --epochs 7"));
+        room.ok(&format!("{train} --out parts{k}.safetensors --epochs 3"));
+        let first = bits(&format!("parts{k}.safetensors"));
+        room.ok(&format!("{train} --out parts{k}.safetensors --epochs 4 --resume"));
+        room.ok(&format!("{train} --out parts{k}.safetensors --epochs 7 --resume"));
+        let (whole, parts) = (bits(&format!("whole{k}.safetensors")), bits(&format!("parts{k}.safetensors")));
+        assert!(whole == parts, "{options}: not the same bits");
+        assert_eq!(
+            (first.1.as_array().unwrap().len(), whole.1.as_array().unwrap().len()),
+            (3, 7),
+            "{options}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_resumed_is_refused() {
     let room = Room::new();
     let train = format!("train builtin:s-curve?n=200 --out m.safetensors {TINY}");
     room.says(&format!("{train} --resume"), 2, &["m.safetensors.checkpoint", "cannot be read"]);
     room.ok(&format!("{train} --epochs 3"));
-    assert_eq!(room.read("m.safetensors"), room.read("m.safetensors.checkpoint"));
     room.says(&format!("{train} --epochs 3 --resume"), 2, &["3 epochs behind it", "--epochs"]);
     room.says(&format!("{train} --epochs 9 --resume --flow paper"), 2, &["another flow than paper"]);
     room.says(&format!("{train} --epochs 9 --resume --dtype f32"), 2, &["--dtype", "f64"]);
-    let before = room.json("inspect m.safetensors")["record"]["epochs"][2]["valid-nll"].as_f64().unwrap();
-    let output = room.run(&format!("{train} --epochs 8 --resume --json"));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("optimiser and schedule start anew"));
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(json["epochs"], 8);
-    let record = room.json("inspect m.safetensors")["record"].clone();
-    assert_eq!((&record["epochs-before"], record["epochs"].as_array().unwrap().len()), (&3.into(), 5));
-    assert!(json["best"]["valid_nll"].as_f64().unwrap() < before, "training went on: {json}");
+    room.says(&format!("{train} --epochs 9 --resume --seeds 2"), 2, &["--resume", "--seeds"]);
+    // A plain model is no checkpoint.
+    std::fs::copy(room.path("m.safetensors"), room.path("m.safetensors.checkpoint")).unwrap();
+    room.says(&format!("{train} --epochs 9 --resume"), 2, &["no state to resume", "--from"]);
+    // One that stopped early does not stop again at once.
+    room.ok(&format!("{train} --epochs 50 --patience 1 --lr 0.5 --clip 1e9"));
+    room.says(
+        &format!("{train} --epochs 90 --patience 1 --lr 0.5 --resume"),
+        2,
+        &["stopped early", "--patience"],
+    );
+}
+
+#[test]
+fn the_average_is_what_is_validated_and_kept() {
+    let room = Room::new();
+    let train = format!("train builtin:s-curve?n=200 {TINY} --epochs 3 --schedule constant");
+    room.ok(&format!("{train} --out a.safetensors --average 0"));
+    let averaged = room.json(&format!("{train} --out c.safetensors --average 0.99"));
+    let of = |file: &str, key: &str| -> Vec<f64> {
+        let record = room.json(&format!("inspect {file}"))["record"].clone();
+        record["epochs"].as_array().unwrap().iter().map(|e| e[key].as_f64().unwrap()).collect()
+    };
+    // Training itself does not see the average, validation does.
+    assert_eq!(of("a.safetensors", "nll"), of("c.safetensors", "nll"));
+    assert_ne!(of("a.safetensors", "valid-nll"), of("c.safetensors", "valid-nll"));
+    // The model in the file is the one that was validated.
+    let nll = averaged["nll"].as_f64().unwrap();
+    let kept = eigenflow::flow::AnyModel::load(&room.path("c.safetensors")).unwrap().cast::<f64>();
+    let scale = kept.flow.parameters().iter().find(|p| p.name == "layers.0.scale").unwrap();
+    let units: f64 = scale.data.iter().map(|s| s.ln()).sum();
+    assert!((nll - units - averaged["best"]["valid_nll"].as_f64().unwrap()).abs() < 1e-9, "{averaged}");
+}
+
+#[test]
+fn several_seeds_share_their_rows_and_the_best_is_kept() {
+    let room = Room::new();
+    let rows = format!("train builtin:two-moons?n=300 {TINY} --epochs 2 --test");
+    let train = format!("{rows} 0.2");
+    let json = room.json(&format!("{train} --out m.safetensors --seeds 3 --seed 5"));
+    let runs = json["seeds"]["runs"].as_array().unwrap();
+    let valid: Vec<f64> = runs.iter().map(|r| r["valid_nll"].as_f64().unwrap()).collect();
+    assert_eq!(runs.iter().map(|r| r["seed"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 6, 7]);
+    let least = valid.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(json["best"]["valid_nll"], serde_json::Value::from(least));
+    let kept: Vec<f64> =
+        runs.iter().filter(|r| r["kept"] == true).map(|r| r["valid_nll"].as_f64().unwrap()).collect();
+    assert_eq!(kept, [least]);
+    let mean = valid.iter().sum::<f64>() / 3.0;
+    assert!((json["seeds"]["valid_nll"]["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
+    // The parts: 20 % and 10 % of all rows.
+    assert_eq!((&json["test"]["rows"], &json["validation_rows"]), (&60.into(), &30.into()));
+    // The first of them is what one seed gives.
+    let one = room.json(&format!("{train} --out n.safetensors --seed 5"));
+    assert_eq!(one["best"]["valid_nll"], runs[0]["valid_nll"]);
+    assert_eq!(one["test"]["nll_training_units"], runs[0]["test_nll"]);
+    room.says(&format!("{rows} 0.95 --out n.safetensors"), 2, &["--test 0.95", "--valid"]);
+    room.says(
+        &format!("{train} --out n.safetensors --test builtin:s-curve?n=9"),
+        2,
+        &["--test", "3 columns"],
+    );
+    let text = room.ok(&format!("{train} --out m.safetensors --seeds 2"));
+    assert!(text.contains("mean test NLL") && text.contains("kept"), "{text}");
+}
+
+/// Where the truth is known, `score` pairs the model with it.
+#[test]
+fn the_gap_to_the_truth_is_reported() {
+    let room = Room::new();
+    room.ok(&format!("train builtin:circles?n=500 --out m.safetensors {TINY} --epochs 1"));
+    let json = room.json("score m.safetensors builtin:circles?n=2000&seed=9");
+    let (nll, truth) = (json["nll"].as_f64().unwrap(), json["truth"]["nll"].as_f64().unwrap());
+    assert!((nll - truth - json["truth"]["gap"].as_f64().unwrap()).abs() < 1e-9, "{json}");
+    assert!(json["truth"]["gap"].as_f64().unwrap() > 0.0);
+    assert!(room.ok("score m.safetensors builtin:circles?n=50").contains("gap to the truth"));
+    assert!(room.json("score m.safetensors builtin:swiss-roll?n=50 --columns x,y")["truth"].is_null());
 }
 
 #[test]
@@ -112,6 +222,51 @@ fn constant_columns_are_named() {
     assert_eq!(text.lines().count(), 1, "quiet: {text}");
 }
 
+/// Columns with few distinct values are named, and can be spread or left out.
+#[test]
+fn discrete_columns_are_named_and_spread() {
+    let room = Room::new();
+    let rows: Vec<String> =
+        (0..900).map(|i| format!("{},{}\n", (f64::from(i) * 0.7).sin(), 0.5 * f64::from(i % 4))).collect();
+    room.write("d.csv", format!("wave,steps\n{}", rows.concat()));
+    let train = format!("train d.csv --out m.safetensors {TINY} --quiet --epochs");
+    let error = |args: &str| String::from_utf8(room.run(args).stderr).unwrap();
+    let warned = error(&format!("{train} 1"));
+    assert!(warned.contains("1 % distinct") && warned.contains("steps (4 values)"), "{warned}");
+    assert!(warned.contains("--jitter-columns 1") && warned.contains("--exclude"), "{warned}");
+    for remedy in ["--jitter-columns 1", "--jitter-columns steps", "--exclude steps"] {
+        assert_eq!(error(&format!("{train} 1 {remedy}")), "", "{remedy}");
+    }
+    room.says(&format!("{train} 1 --jitter-columns stairs"), 2, &["--jitter-columns", "stairs"]);
+    room.says("verify d.csv --jitter-columns 1", 2, &["--jitter-columns", "train"]);
+    // The density of a spread column is bounded: at most 1/4 of the rows in each half.
+    let nll = |more: &str| room.json(&format!("{train} 60 --columns steps {more}"))["nll"].as_f64().unwrap();
+    assert!(nll("--jitter-columns 0") > 2.0_f64.ln() - 0.1);
+}
+
+/// What preprocessing suits the data is found by validation, and said.
+#[test]
+fn preprocessing_is_chosen_by_validation() {
+    let room = Room::new();
+    let rows: Vec<String> = (0..400)
+        .map(|i| {
+            let (a, b) = ((f64::from(i) * 0.7).sin(), (f64::from(i) * 1.3).cos());
+            format!("{},{}\n", a, a + 0.001 * b)
+        })
+        .collect();
+    room.write("thin.csv", rows.concat());
+    let train = format!("train thin.csv --out m.safetensors {TINY} --epochs");
+    let json = room.json(&format!("{train} 8"));
+    assert_eq!(json["preprocess"], "whiten", "{json}");
+    assert!(json["race"][1]["nll"].as_f64().unwrap() < json["race"][0]["nll"].as_f64().unwrap());
+    assert_eq!(room.json("inspect m.safetensors")["record"]["preprocess"], "whiten");
+    let given = room.json(&format!("{train} 8 --preprocess standardize"));
+    assert!(given["preprocess"] == "standardize" && given["race"].is_null());
+    // A checkpoint has its own.
+    let resumed = room.json(&format!("{train} 12 --resume"));
+    assert!(resumed["epochs"] == 12 && resumed["race"].is_null());
+}
+
 #[test]
 fn a_place_that_cannot_be_written_is_found_before_training() {
     let room = Room::new();
@@ -135,6 +290,9 @@ fn an_interrupted_run_leaves_a_checkpoint() {
         .unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    assert!(line.starts_with("preprocessing: "), "{line}");
+    line.clear();
     errors.read_line(&mut line).unwrap();
     assert!(line.starts_with("training realnvp on 270 rows"), "{line}");
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());

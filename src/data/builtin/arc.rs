@@ -75,19 +75,27 @@ pub(super) fn entropy(
     boxed: [(f64, f64); 2],
     per_noise: f64,
 ) -> f64 {
+    let integrand = |x: f64, y: f64| {
+        let log_p = log_density(x, y);
+        if log_p > -700.0 { -log_p * log_p.exp() } else { 0.0 }
+    };
+    integral(integrand, noise, boxed, per_noise)
+}
+
+/// The integral of `f` by the rule of [`entropy`].
+pub(super) fn integral(
+    f: impl Fn(f64, f64) -> f64 + Sync,
+    noise: f64,
+    boxed: [(f64, f64); 2],
+    per_noise: f64,
+) -> f64 {
     let step = noise / per_noise;
     let [x, y] = boxed.map(|(low, high)| {
         // A side without extent stands for a density on the line.
         let points = if low < high { ((high - low + 18.0 * noise) / step).ceil() as usize + 1 } else { 1 };
         (if points > 1 { low - 9.0 * noise } else { low }, points)
     });
-    let line = |i: usize| {
-        let terms = (0..y.1).map(|j| {
-            let log_p = log_density(x.0 + i as f64 * step, y.0 + j as f64 * step);
-            if log_p > -700.0 { -log_p * log_p.exp() } else { 0.0 }
-        });
-        terms.sum::<f64>()
-    };
+    let line = |i: usize| (0..y.1).map(|j| f(x.0 + i as f64 * step, y.0 + j as f64 * step)).sum::<f64>();
     let lines: Vec<f64> = (0..x.1).into_par_iter().map(line).collect();
     lines.iter().sum::<f64>() * step * if y.1 > 1 { step } else { 1.0 }
 }
@@ -97,7 +105,8 @@ pub(super) fn entropy_is_cheap(noise: f64) -> bool {
     noise >= 0.01
 }
 
-fn log_peak(noise: f64) -> f64 {
+/// Log-density at its peak of normal noise in the plane, `-ln 2πσ²`.
+pub(super) fn log_peak(noise: f64) -> f64 {
     -(2.0 * PI).ln() - 2.0 * noise.ln()
 }
 
@@ -120,7 +129,7 @@ const POINTS: usize = 16;
 
 /// Gauss-Legendre nodes and weights on [-1, 1]: roots of the Legendre polynomial by Newton's method
 /// from the usual guess (Press et al., Numerical Recipes, 3rd ed., section 4.6.1).
-static RULE: LazyLock<[(f64, f64); POINTS]> = LazyLock::new(|| {
+pub(super) static RULE: LazyLock<[(f64, f64); POINTS]> = LazyLock::new(|| {
     let n = POINTS as f64;
     std::array::from_fn(|i| {
         let mut x = (PI * (i as f64 + 0.75) / (n + 0.5)).cos();

@@ -3,17 +3,29 @@
 //! To add one: a file with a [`Builtin`] named `SET`, and its line in [`ALL`].
 
 mod arc;
+mod checkerboard;
+mod circles;
 mod draw;
+mod eight_gaussians;
 mod embedded;
 mod gaussian;
+mod interval;
 mod parameters;
+mod pinwheel;
 mod s_curve;
+mod spirals;
 mod swiss_roll;
+mod truth;
 mod two_moons;
 
+pub use checkerboard::{checkerboard_entropy, checkerboard_log_density};
+pub use circles::{circles_entropy, circles_log_density};
+pub use eight_gaussians::{eight_gaussians_entropy, eight_gaussians_log_density};
 pub use gaussian::{gaussian_covariance, gaussian_entropy};
 pub use parameters::{Kind, Parameter, Parameters, Value};
+pub use pinwheel::{pinwheel_entropy, pinwheel_log_density};
 pub use s_curve::{s_curve_entropy, s_curve_log_densities, s_curve_log_density};
+pub use spirals::{Spirals, spirals_entropy, spirals_log_density};
 pub use two_moons::{two_moons_entropy, two_moons_log_density};
 
 use super::{Error, Table};
@@ -36,8 +48,19 @@ pub struct Builtin {
 }
 
 /// Every built-in set.
-pub static ALL: &[&Builtin] =
-    &[&s_curve::SET, &swiss_roll::SET, &two_moons::SET, &gaussian::SET, &embedded::MAGIC, &embedded::DIGITS];
+pub static ALL: &[&Builtin] = &[
+    &s_curve::SET,
+    &swiss_roll::SET,
+    &two_moons::SET,
+    &circles::SET,
+    &pinwheel::SET,
+    &spirals::SET,
+    &checkerboard::SET,
+    &eight_gaussians::SET,
+    &gaussian::SET,
+    &embedded::MAGIC,
+    &embedded::DIGITS,
+];
 
 /// The set of this name.
 ///
@@ -97,7 +120,7 @@ pub struct Listing {
     pub licence: Option<&'static str>,
 }
 
-/// What there is: the content of `eigenflow data --list`. Costs about a tenth of a second, for
+/// What there is: the content of `eigenflow data --list`. Costs some tenths of a second, for
 /// entropies by quadrature.
 pub fn list() -> Vec<Listing> {
     let listing = |set: &&'static Builtin| {

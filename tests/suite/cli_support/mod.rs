@@ -86,7 +86,9 @@ impl Room {
     /// A room with a small trained model `m.safetensors` of three columns.
     pub fn with_model() -> Self {
         let room = Self::new();
-        room.ok(&format!("train builtin:s-curve?n=300 --out m.safetensors {TINY} --epochs 2"));
+        room.ok(&format!(
+            "train builtin:s-curve?n=300 --out m.safetensors {TINY} --epochs 2 --preprocess standardize"
+        ));
         room
     }
 }

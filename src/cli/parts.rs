@@ -1,0 +1,126 @@
+//! Rows to train on, to validate on, to test on.
+
+use super::failure::Failure;
+use super::session::Session;
+use super::settings::{Settings, Valid};
+use crate::data::{Table, columns_of};
+
+/// The parts of the data. A row that occurs twice lies in one of them.
+pub(crate) struct Parts {
+    pub training: Table,
+    pub valid: Option<Table>,
+    pub test: Option<Table>,
+}
+
+impl Parts {
+    /// The rows of `table` as the settings divide them: the test rows first, then the validation rows, both as fractions of
+    /// all rows.
+    pub(crate) fn of(s: &Session, table: Table, settings: &Settings, valid: f64) -> Result<Self, Failure> {
+        let (rest, test, left) = match &settings.test {
+            None | Some(Valid::Fraction(0.0)) => (table, None, 1.0),
+            Some(Valid::Data(data)) => {
+                let test = other(s, "--test", data, &table)?;
+                (table, Some(test), 1.0)
+            }
+            Some(Valid::Fraction(f)) => {
+                if !(*f > 0.0 && f + valid < 1.0) {
+                    return Err(Failure::Input(format!(
+                        "--test {f}: it must be a fraction in (0, 1) that leaves rows to train on beside --valid {valid}"
+                    )));
+                }
+                // Another hash than that of the validation rows.
+                let (rest, test) = table.split(*f, crate::random::hash_words(s.seed(), [1]))?;
+                (rest, Some(test), 1.0 - f)
+            }
+        };
+        let (training, valid) = match &settings.valid {
+            Some(Valid::Data(data)) => {
+                let valid = other(s, "--valid", data, &rest)?;
+                (rest, Some(valid))
+            }
+            _ if valid > 0.0 => {
+                let (training, valid) = rest.split((valid / left).min(1.0), s.seed())?;
+                (training, Some(valid))
+            }
+            _ => (rest, None),
+        };
+        let mut parts = Self { training, valid, test };
+        parts.spread(s, settings)?;
+        Ok(parts)
+    }
+
+    /// Spreads the values of the columns that are to be, after rows that occur twice have found their part.
+    fn spread(&mut self, s: &Session, settings: &Settings) -> Result<(), Failure> {
+        let Some(columns) = &settings.jitter_columns else { return Ok(()) };
+        let chosen = columns_of("--jitter-columns", columns, &self.training.source, &self.training.names)?;
+        let quanta: Vec<(usize, f64)> = chosen.into_iter().map(|j| (j, self.training.quantum(j))).collect();
+        for (part, purpose) in [
+            (Some(&mut self.training), "jitter-training"),
+            (self.valid.as_mut(), "jitter-validation"),
+            (self.test.as_mut(), "jitter-test"),
+        ] {
+            if let Some(table) = part {
+                table.jitter(&quanta, s.seed(), purpose);
+            }
+        }
+        Ok(())
+    }
+
+    /// What to say of columns with few distinct values.
+    pub(crate) fn discrete(&self) -> Option<String> {
+        let found = self.training.discrete_columns();
+        if found.is_empty() {
+            return None;
+        }
+        let each: Vec<String> = found
+            .iter()
+            .take(MOST_NAMED)
+            .map(|d| format!("{} ({} values)", self.training.names[d.column], d.values))
+            .collect();
+        let more = if found.len() > each.len() {
+            format!(" and {} more", found.len() - each.len())
+        } else {
+            String::new()
+        };
+        let numbers: Vec<usize> = found.iter().map(|d| d.column).collect();
+        Some(format!(
+            "{}: columns with fewer than 1 % distinct values, which no density fits: {}{more}; spread each value over its quantum \
+             with --jitter-columns {}, leave them out with --exclude, or train with --noise",
+            self.training.source,
+            each.join(", "),
+            ranges(&numbers)
+        ))
+    }
+}
+
+/// Columns that a warning names.
+const MOST_NAMED: usize = 10;
+
+/// Ascending numbers as --columns takes them: `0-3,7`.
+fn ranges(numbers: &[usize]) -> String {
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+    let written = runs.map(|run| match run {
+        [one] => one.to_string(),
+        _ => format!("{}-{}", run[0], run[run.len() - 1]),
+    });
+    written.collect::<Vec<_>>().join(",")
+}
+
+/// Data of its own, as wide as the table.
+fn other(s: &Session, option: &str, data: &str, table: &Table) -> Result<Table, Failure> {
+    let rows = s.data(data)?;
+    if rows.cols() == table.cols() {
+        return Ok(rows);
+    }
+    let (given, needed) = (rows.cols(), table.cols());
+    Err(Failure::Input(format!("{option} {data}: {given} columns where the data has {needed}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ranges_are_written_as_they_are_read() {
+        assert_eq!(super::ranges(&[0, 1, 2, 3, 7, 9, 10]), "0-3,7,9-10");
+        assert_eq!(super::ranges(&[5]), "5");
+    }
+}

@@ -1,0 +1,48 @@
+//! The exponential moving average of weights.
+
+use eigenflow_linalg::Real;
+use eigenflow_linalg::elementary::vectorize;
+
+/// `a_t = Σ_{i ≤ t} β^{t-i} w_i / Σ_{i ≤ t} β^{t-i}` after step `t`, kept as
+/// `a_t = a_{t-1} + g_t (w_t - a_{t-1})` with `g_t = (1 - β) / (1 - β^t)`. The initial weights have no part in it:
+/// `g_1 = 1`. For `t ≪ 1/(1 - β)` it is the plain mean (B. Polyak and A. Juditsky 1992).
+#[derive(Clone, Debug)]
+pub(crate) struct Average<T> {
+    /// The average of each parameter.
+    pub weights: Vec<Vec<T>>,
+    decay: f64,
+}
+
+impl<T: Real> Average<T> {
+    /// Of parameters of these sizes, with the decay `β`.
+    pub fn new(sizes: impl Iterator<Item = usize>, decay: f64) -> Self {
+        Self { weights: sizes.map(|n| vec![T::ZERO; n]).collect(), decay }
+    }
+
+    /// Takes in parameter `k` after step `step`, counted from 1.
+    pub fn update(&mut self, k: usize, weights: &[T], step: usize) {
+        let power = self.decay.powi(i32::try_from(step).unwrap_or(i32::MAX));
+        let gain = T::of((1.0 - self.decay) / (1.0 - power));
+        let average = &mut self.weights[k];
+        vectorize(|| {
+            for (a, &w) in average.iter_mut().zip(weights) {
+                *a += gain * (w - *a);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// β = ½ and weights 7, 1, 3: 7, (3.5 + 1)/1.5 = 3, (1.75 + 0.5 + 3)/1.75 = 3.
+    #[test]
+    fn three_steps_by_hand() {
+        let mut average = Average::<f64>::new([1].into_iter(), 0.5);
+        for (step, (weight, expected)) in [(7.0, 7.0), (1.0, 3.0), (3.0, 3.0)].into_iter().enumerate() {
+            average.update(0, &[weight], step + 1);
+            assert!((average.weights[0][0] - expected).abs() < 1e-15, "step {step}");
+        }
+    }
+}
