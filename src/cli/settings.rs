@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     /// An affine layer at the latent end [default: false; true in verify]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub output_affine: Option<bool>,
-    /// Preprocessing, part of the model: none, standardize or whiten [default: standardize]
+    /// Preprocessing, part of the model: none, standardize, isotropic (one scale for all columns) or whiten [default: standardize]
     #[arg(long, value_name = "P", value_parser = named::<Preprocess>)]
     pub preprocess: Option<Preprocess>,
     /// Passes over the training rows [default: 100]

@@ -48,7 +48,7 @@ pub fn fit<T: Real>(
 }
 
 /// Rows after the preprocessing layers.
-fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
+pub(crate) fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
     flow.check_rows("data", x)?;
     if flow.preprocessing() == 0 {
         return Ok(x.clone());

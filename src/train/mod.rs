@@ -16,6 +16,7 @@ mod stepper;
 
 pub use error::Error;
 pub use fit::fit;
+pub(crate) use fit::to_training_units;
 pub use objective::Penalty;
 pub use options::{Schedule, TrainOptions};
 pub use prepare::{Prepared, Preprocess, build};
