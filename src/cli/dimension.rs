@@ -238,7 +238,7 @@ fn trained(
     let (training, held) = table.split(options.valid, s.seed())?;
     let (mut done, total) = (0, scales.len());
     let rungs =
-        path(&model.flow, &training.values, Some(&held.values), &scales, by, &options, true, &mut |scale| {
+        path(&model.flow, &training.values, Some(&held.values), &scales, by, &options, &mut |scale| {
             done += 1;
             s.note(&format!("scale {scale} ({done} of {total})"));
             ControlFlow::Continue(())

@@ -1,5 +1,6 @@
 //! Local PCA: the spectrum of the neighbourhood of a row.
 
+use super::neighbours::affordable;
 use super::{Curve, Estimate, Method, Neighbours};
 use crate::flow::Error;
 use crate::random::generator;
@@ -29,7 +30,7 @@ const FLOOR: f64 = 1e-12;
 pub fn local_pca(rows: &Matrix<f64>, centres: usize, seed: u64) -> Result<Curve, Error> {
     let (n, d) = rows.shape();
     let near = Neighbours::of(rows)?;
-    let chosen = some(n, centres, seed);
+    let chosen = some(n, affordable(centres.min(n), n, d), seed);
     let most = n / SHARE;
     let least = SIZES[0].max(2 * d).min(most);
     let mut sizes: Vec<usize> = SIZES.into_iter().filter(|k| (least..=most).contains(k)).collect();

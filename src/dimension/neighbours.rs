@@ -5,6 +5,15 @@ use eigenflow_linalg::Matrix;
 use kdtree::KdTree;
 use kdtree::distance::squared_euclidean;
 
+/// Products of coordinates that a search through all rows may cost, and the columns up to which the tree saves most of them.
+const WORK: f64 = 5e10;
+const FEW_COLUMNS: usize = 16;
+
+/// How many of `n` rows of `d` columns may each be searched for in `among` of them: all in few columns.
+pub(super) fn affordable(n: usize, among: usize, d: usize) -> usize {
+    if d <= FEW_COLUMNS { n } else { n.min((WORK / (among.max(1) * d) as f64) as usize).max(1) }
+}
+
 /// A k-d tree of rows.
 #[derive(Debug)]
 pub struct Neighbours<'a> {
@@ -18,10 +27,8 @@ impl<'a> Neighbours<'a> {
     /// # Errors
     /// If an entry is not finite.
     pub fn of(rows: &'a Matrix<f64>) -> Result<Self, Error> {
+        finite(rows)?;
         let (n, d) = rows.shape();
-        if let Some(at) = rows.data().iter().position(|v| !v.is_finite()) {
-            return Err(Error::NotFinite { what: "data", row: at / d, column: at % d });
-        }
         let mut tree = KdTree::new(d);
         for i in 0..n {
             let refused = |_| Error::NotFinite { what: "data", row: i, column: 0 };
@@ -43,5 +50,13 @@ impl<'a> Neighbours<'a> {
         let found = self.tree.nearest(self.rows.row(i), k + 1, &squared_euclidean).unwrap_or_default();
         let others = found.into_iter().filter(|(_, j)| **j != i).take(k);
         others.map(|(square, &j)| (square.sqrt(), j)).collect()
+    }
+}
+
+/// That every entry is a finite number.
+pub(super) fn finite(rows: &Matrix<f64>) -> Result<(), Error> {
+    match rows.data().iter().position(|v| !v.is_finite()) {
+        Some(at) => Err(Error::NotFinite { what: "data", row: at / rows.cols(), column: at % rows.cols() }),
+        None => Ok(()),
     }
 }

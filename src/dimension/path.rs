@@ -4,7 +4,7 @@ use crate::flow::Flow;
 use crate::random::hash_words;
 use crate::train::polish::{output_affine, polish};
 use crate::train::{self, TrainOptions, fit, to_training_units};
-use eigenflow_linalg::{Matrix, Real};
+use eigenflow_linalg::Matrix;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
@@ -40,7 +40,7 @@ impl Rung {
 /// Trains `flow` at every scale, the largest first, each model from the one before; gives them in ascending order of scale.
 ///
 /// A linear flow (one affine layer after preprocessing) goes to its certified optimum, which for noise and for the weight is
-/// the same; others are trained with `options` for its number of epochs at each scale, in `f32` if `single`. `rows` and `held` are in data units.
+/// the same; others are trained in `f32` with `options`, for its number of epochs at each scale. `rows` and `held` are in data units.
 /// `observer` hears of every scale before it is trained, and may stop the path there.
 ///
 /// # Errors
@@ -52,7 +52,6 @@ pub fn path(
     scales: &[f64],
     by: By,
     options: &TrainOptions,
-    single: bool,
     observer: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Vec<Rung>, train::Error> {
     let mut scales = scales.to_vec();
@@ -75,11 +74,7 @@ pub fn path(
         } else {
             let seed = hash_words(options.seed, [k as u64]);
             let options = TrainOptions { alpha, noise, seed, ..options.clone() };
-            flow = if single {
-                further::<f32>(&flow, rows, held, &options)?
-            } else {
-                further::<f64>(&flow, rows, held, &options)?
-            };
+            flow = further(&flow, rows, held, &options)?;
         }
         rungs.push(Rung { scale, by, core: flow.part(flow.core())? });
     }
@@ -87,15 +82,15 @@ pub fn path(
     Ok(rungs)
 }
 
-/// The flow trained further in another precision.
-fn further<T: Real>(
+/// The flow trained further, in single precision.
+fn further(
     flow: &Flow<f64>,
     rows: &Matrix<f64>,
     held: Option<&Matrix<f64>>,
     options: &TrainOptions,
 ) -> Result<Flow<f64>, train::Error> {
-    let mut own = flow.cast::<T>();
-    let held = held.map(Matrix::cast::<T>);
+    let mut own = flow.cast::<f32>();
+    let held = held.map(Matrix::cast::<f32>);
     fit(&mut own, &rows.cast(), held.as_ref(), options, &mut |_, _| ControlFlow::Continue(()))?;
     Ok(own.cast())
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 /// Largest distance of an estimate, with two standard errors, from its integer.
 const BAND: f64 = 0.25;
-/// Least ratio between the ends of a plateau, and the scales that it takes.
-const WIDTH: f64 = 2.0;
+/// Least ratio between the ends of a plateau, and the scales that it takes: three scales √2 apart, as they are rounded when typed.
+const WIDTH: f64 = 1.99;
 const SCALES: usize = 3;
 
 /// Scales at which a dimension may be called: claim D1's rule, for what is known of the data. All in training units.
@@ -66,19 +66,16 @@ pub enum Call {
     Undecided(String),
 }
 
-/// Steepest slope of a plateau in `dim` columns.
+/// Steepest slope of a plateau over `log σ`.
 ///
-/// Of `Σ h_i`, `h = λ/(λ+σ²)`, each direction far from the scale is off its integer by `δ = h` or `1 - h`, and the slope is `-2Σ h(1-h) ≈ -2Σδ`: the
-/// slope measures what cancels in the value. By the rule `δ <= 1/21` each, and their sum has to stay below the band.
-fn steepest(dim: usize) -> f64 {
-    let each = FACTOR / (FACTOR + 1.0).powi(2);
-    2.0 * (dim as f64 * each).min(BAND)
-}
+/// Of `Σ h_i`, `h = λ/(λ+σ²)`, a direction far from the scale is off its integer by `δ = h` or `1 - h`, and the slope is `-2Σ h(1-h) ≈ -2Σδ`:
+/// it measures what may cancel in the value, and all of it has to stay within the band.
+const STEEPEST: f64 = 2.0 * BAND;
 
 impl Curve {
     /// The widest plateau among the scales that `rule` admits: three or more neighbouring scales, the largest at least twice the
     /// least, at which the estimate with two standard errors is within a quarter of one integer from 0 to `dim`, with a slope
-    /// over `log σ` of at most `2 min(20 dim/441, 1/4)`.
+    /// over `log σ` of at most a half.
     pub fn plateau(&self, dim: usize, rule: &Rule) -> Option<Plateau> {
         let usable: Vec<&Estimate> = self.estimates.iter().filter(|e| rule.admits(e.scale)).collect();
         let mut best: Option<Plateau> = None;
@@ -109,7 +106,7 @@ fn flat(run: &[&Estimate], dim: usize) -> Option<Plateau> {
     let xy: f64 = x.iter().zip(run).map(|(x, e)| (x - mx) * (e.mean - my)).sum();
     let slope = xy / x.iter().map(|x| (x - mx).powi(2)).sum::<f64>();
     let scales = (run[0].scale, run[run.len() - 1].scale);
-    (slope.abs() <= steepest(dim)).then_some(Plateau { dimension: dimension as usize, scales, slope })
+    (slope.abs() <= STEEPEST).then_some(Plateau { dimension: dimension as usize, scales, slope })
 }
 
 /// The call of all curves: the dimension on whose plateaus the estimators of models agree, at least two of them at common scales.

@@ -91,10 +91,16 @@ fn estimates(survey: &Survey) -> Listing {
     }
 }
 
+/// The name of a data set without its folder and its parameters.
+fn short(name: &str) -> &str {
+    let name = name.trim_start_matches("builtin:").split('?').next().unwrap_or(name);
+    name.rsplit(['/', '\\']).next().unwrap_or(name)
+}
+
 /// Estimates over scales with their standard errors, and the plateau that is called.
 pub fn chart(name: &str, survey: &Survey, by: By) -> Chart {
     let mut chart = Chart::new(
-        &format!("Intrinsic dimension of {name}"),
+        &format!("Intrinsic dimension of {}", short(name)),
         Axis::log(scale_label(by)),
         Axis::linear("dimension"),
     )
@@ -109,10 +115,20 @@ pub fn chart(name: &str, survey: &Survey, by: By) -> Chart {
         let of =
             |f: fn(&crate::dimension::Estimate) -> f64| curve.estimates.iter().map(f).collect::<Vec<_>>();
         let means = of(|e| e.mean).into_iter().map(seen).collect();
-        // The first name of a mark draws the legend's sample: points, then the line that joins them.
         chart = chart
             .mark(curve.method.title(), Shape::Points, of(|e| e.scale), means)
             .error_bars(of(|e| e.error));
+    }
+    // The neighbouring integers, so that the axis is not stretched by what is small.
+    let all = || survey.curves.iter().flat_map(|c| &c.estimates);
+    let ends = [f64::min, f64::max].map(|f| all().map(|e| e.scale).reduce(f).unwrap_or(1.0));
+    let nearest = match survey.call {
+        Call::Dimension(d) => Some(d as f64),
+        Call::Undecided(_) => survey.curves.first().and_then(|c| c.estimates.first()).map(|e| e.mean.round()),
+    };
+    for by in [-1.0, 1.0] {
+        let level = nearest.map_or(f64::NAN, |n| seen(n + by));
+        chart = chart.mark("", Shape::Dashed, ends.to_vec(), vec![level; 2]);
     }
     if let Call::Dimension(d) = survey.call {
         let low = common(survey, |p| p.scales.0, f64::max);

@@ -9,7 +9,7 @@ use eigenflow::flow::bijections::{Affine, Form};
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
 use eigenflow::flow::{Error, Flow};
 use eigenflow::theory::linear::{Path, Spectrum};
-use eigenflow::train::TrainOptions;
+use eigenflow::train::{Preprocess, TrainOptions, build};
 use eigenflow_linalg::Matrix;
 use std::ops::ControlFlow;
 
@@ -25,7 +25,7 @@ fn linear(dim: usize) -> Flow<f64> {
 fn rungs(rows: &Matrix<f64>, scales: &[f64]) -> Vec<Rung> {
     let options = TrainOptions::default();
     let mut seen = 0;
-    let found = path(&linear(rows.cols()), rows, None, scales, By::Alpha, &options, false, &mut |_| {
+    let found = path(&linear(rows.cols()), rows, None, scales, By::Alpha, &options, &mut |_| {
         seen += 1;
         ControlFlow::Continue(())
     });
@@ -130,7 +130,7 @@ fn derivatives_agree_with_differences() {
     let moved = |j: usize, by: f64| {
         flow.log_density(&Matrix::from_fn(20, 4, |i, k| x[(i, k)] + if k == j { by } else { 0.0 })).unwrap()
     };
-    let mut laplacian = vec![0.0; 20];
+    let mut laplacian = [0.0; 20];
     for j in 0..4 {
         let (up, down) = (moved(j, h), moved(j, -h));
         for i in 0..20 {
@@ -226,9 +226,19 @@ fn without_a_gap_there_is_no_plateau() {
     let of = |values: &'static [f64]| curve(&scales, sum(values)).plateau(values.len(), &rule);
     assert_eq!(of(&[1.0, 1e-6]).unwrap().dimension, 1);
     assert_eq!(of(&[2.0, 1.0, 1.0, 1e-6, 1e-6]).unwrap().dimension, 3);
-    assert_eq!(of(&[0.1, 0.1, 0.1]), None, "an isotropic normal distribution");
-    assert_eq!(of(&[0.1, 0.02, 0.004]), None, "a spectrum that falls evenly");
-    assert_eq!(of(&[0.3, 0.01]), None, "a gap of thirty, where the rule asks for four hundred");
+    // Below all variances all columns count, and above them none; between them:
+    let between = |values: &'static [f64], low: f64, high: f64| {
+        let scales: Vec<f64> = (0..=12).map(|k| low * (high / low).powf(f64::from(k) / 12.0)).collect();
+        curve(&scales, sum(values)).plateau(values.len(), &rule)
+    };
+    assert_eq!(of(&[0.1, 0.1, 0.1]).unwrap().dimension, 3);
+    assert_eq!(between(&[0.1, 0.1, 0.1], 0.15, 0.6), None, "an isotropic normal distribution");
+    assert_eq!(between(&[0.1, 0.02, 0.004], 0.063, 0.316), None, "a spectrum that falls evenly");
+    assert_eq!(
+        between(&[0.2, 0.01], 0.1, 0.447),
+        None,
+        "a gap of twenty, where the rule asks for four hundred"
+    );
     let four_hundred = of(&[4.0, 4.0, 1e-3, 1e-3]).unwrap();
     assert_eq!(four_hundred.dimension, 2);
     // The window of the rule cuts it.
@@ -272,6 +282,34 @@ fn noise_and_weight_are_one_law() {
     assert!((a.mean - 2.0).abs() < 0.05 && (a.mean - b.mean).abs() < 5.0 * b.error, "{} {}", a.mean, b.mean);
     let log_p: Vec<Vec<f64>> = at.iter().map(|r| r.core.log_density(&rows).unwrap()).collect();
     assert!((lidl(5, &[0.05, 0.1], &log_p).estimates[0].mean - 2.0).abs() < 0.05);
+}
+
+/// A small flow trained along three noises on the S-curve: two dimensions, to a half, by each estimator of models.
+#[test]
+fn a_trained_flow_sees_a_sheet() {
+    let rows = data("builtin:s-curve?n=3000&noise=0.01");
+    let preset = Preset {
+        layers: Some(4),
+        hidden: Some(vec![24]),
+        output_affine: true,
+        ..Preset::named(Name::Realnvp)
+    };
+    let options = TrainOptions { epochs: 30, batch: 128, lr: 5e-3, patience: 0, ..TrainOptions::default() };
+    let flow = build::<f64>(&preset, Preprocess::Isotropic, &rows, &options).unwrap().flow;
+    // One scale for all columns, the root of their mean variance.
+    let scale = &flow.parameters().iter().find(|p| p.name == "layers.0.scale").unwrap().data;
+    assert!(scale.iter().all(|s| (s - 0.73).abs() < 0.02 && s.to_bits() == scale[0].to_bits()), "{scale:?}");
+    let scales = [0.1, 0.1414, 0.2];
+    let go = &mut |_| ControlFlow::Continue(());
+    let rungs = path(&flow, &rows, None, &scales, By::Noise, &options, go).unwrap();
+    let units = flow.part(0..1).unwrap().normalize(&rows).unwrap().0;
+    let methods = vec![Method::EffectiveDimension, Method::Onset, Method::Lidl, Method::Flipd];
+    let survey = Survey::of(&rungs, &units, &units, &Plan { methods, ..Plan::default() }).unwrap();
+    for curve in &survey.curves {
+        let e = &curve.estimates[0];
+        println!("{:?}: {} ± {} at {}", curve.method, e.mean, e.error, e.scale);
+        assert!((e.mean - 2.0).abs() < 0.5, "{:?}: {} ± {}", curve.method, e.mean, e.error);
+    }
 }
 
 /// Rows that are no numbers, too few or all the same are errors or empty curves, never a panic.

@@ -3,6 +3,7 @@
 //! `cargo test --test suite claims_linear` runs those of one file.
 
 mod acceptance;
+mod claims_dimension;
 mod claims_fit;
 mod claims_linear;
 mod claims_local;

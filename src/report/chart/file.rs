@@ -3,12 +3,15 @@
 use super::svg;
 use crate::data::Error;
 use crate::data::atomic::write_whole;
-use crate::report::text::escape;
+use crate::report::text::{escape, wrap};
 use crate::theory::Chart;
+use std::fmt::Write;
 use std::path::Path;
 
-/// Height of the line for the title.
-const TITLE: f64 = 24.0;
+/// Room above the first line of the title, height of each line, and the characters that it holds.
+const ABOVE: f64 = 6.0;
+const LINE: f64 = 17.0;
+const CHARACTERS: usize = 50;
 /// The colours of the report on white paper.
 const STYLE: &str = "text { font-family: sans-serif; fill: #1a1a1a } .title { font-weight: bold } \
      .grid { stroke: #d8d8d8 } .axis { stroke: #555 } \
@@ -30,16 +33,26 @@ pub fn document(chart: &Chart) -> String {
     let size =
         inner.split("viewBox=\"0 0 ").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("410 250");
     let (width, height) = size.split_once(' ').map_or((410.0, 250.0), |(w, h)| (number(w), number(h)));
-    let total = height + TITLE;
+    let title = wrap(&chart.title, CHARACTERS);
+    let top = ABOVE + LINE * title.len() as f64;
+    let total = height + top;
     let nested =
-        inner.replacen("<svg ", &format!("<svg y=\"{TITLE}\" width=\"{width}\" height=\"{height}\" "), 1);
+        inner.replacen("<svg ", &format!("<svg y=\"{top}\" width=\"{width}\" height=\"{height}\" "), 1);
+    let mut lines = String::new();
+    for (k, line) in title.iter().enumerate() {
+        let y = LINE * (k + 1) as f64;
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            lines,
+            "<text class=\"title\" x=\"8\" y=\"{y}\" font-size=\"13\">{}</text>",
+            escape(line)
+        );
+    }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {total}\" width=\"{}\" height=\"{}\">\n\
-         <style>{STYLE}</style>\n<rect width=\"{width}\" height=\"{total}\" fill=\"#fff\"/>\n\
-         <text class=\"title\" x=\"8\" y=\"17\" font-size=\"13\">{}</text>\n{nested}</svg>\n",
+         <style>{STYLE}</style>\n<rect width=\"{width}\" height=\"{total}\" fill=\"#fff\"/>\n{lines}{nested}</svg>\n",
         2.0 * width,
-        2.0 * total,
-        escape(&chart.title)
+        2.0 * total
     )
 }
 
