@@ -101,7 +101,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Input(format!("{}: a dimension needs at least two rows", rows.table.source)));
     }
     let (by, rungs, at) =
-        if a.train { trained(s, a, &model, &rows.table)? } else { given(a, &model, &rows.x)? };
+        if a.train { trained(s, a, &model, &rows.table)? } else { given(a, &methods, &model, &rows.x)? };
     let units = |x: &Matrix<f64>| match to_training_units(&model.flow, x) {
         Err(train::Error::Flow(e)) => Err(rows.at(e)),
         other => Ok(other?),
@@ -192,9 +192,13 @@ fn methods(a: &Arguments) -> Result<Vec<Method>, Failure> {
 /// The model as it is, at its own scale.
 fn given(
     a: &Arguments,
+    methods: &[Method],
     model: &Model<f64>,
     x: &Matrix<f64>,
 ) -> Result<(By, Vec<Rung>, Matrix<f64>), Failure> {
+    if !methods.iter().any(|m| m.of_model()) {
+        return Ok((By::Alpha, Vec::new(), x.clone()));
+    }
     let option = |key: &str| {
         let record = model.record.as_ref().and_then(|r| r.get("options"));
         record.and_then(|o| o.get(key)).and_then(Value::as_f64).unwrap_or(0.0)

@@ -38,7 +38,7 @@ impl Rule {
         (self.noise.map_or(0.0, |v| v * root), most(self.signal).min(most(self.reach)))
     }
 
-    fn admits(&self, scale: f64) -> bool {
+    pub(super) fn admits(&self, scale: f64) -> bool {
         let (low, high) = self.window();
         // Scales that a user computes by the rule itself are in.
         (low * (1.0 - 1e-9)..=high * (1.0 + 1e-9)).contains(&scale)

@@ -86,7 +86,12 @@ impl Survey {
         let curves: Vec<Curve> = curves.into_iter().filter(|c| !c.estimates.is_empty()).collect();
         let plateaus: Vec<Option<Plateau>> = curves.iter().map(|c| c.plateau(dim, &plan.rule)).collect();
         let named: Vec<_> = curves.iter().map(|c| c.method).zip(plateaus.iter().copied()).collect();
-        let call = if rungs.len() < 2 {
+        let (low, high) = plan.rule.window();
+        let call = if !curves.iter().any(|c| c.method.of_model()) {
+            Call::Undecided("no estimator that reads models; the others are references".to_owned())
+        } else if !scales.iter().any(|&s| plan.rule.admits(s)) {
+            Call::Undecided(format!("none of the scales is in the rule's window, from {low:.3} to {high:.3}"))
+        } else if scales.len() < 2 {
             Call::Undecided("a single scale shows no plateau".to_owned())
         } else {
             call(&named)

@@ -105,5 +105,9 @@ fn what_makes_no_sense_is_refused() {
         2,
         &["no scale of its own", "--scales", "--train"],
     );
+    let text = room.ok("dimension p.safetensors builtin:s-curve?n=600 --estimators local-pca");
+    assert!(text.contains("undecided: no estimator that reads models"), "{text}");
+    let text = room.ok(&format!("dimension m.safetensors {PLANE} --train --noise-std 0.3"));
+    assert!(text.contains("undecided: none of the scales is in the rule's window, from 1.342"), "{text}");
     room.says("data subspace dim=9 columns=3 -n 5", 2, &["at least 9"]);
 }
