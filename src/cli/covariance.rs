@@ -41,7 +41,7 @@ pub(crate) fn top(given: Option<usize>, dim: usize) -> Result<usize, Failure> {
 
 fn covariance<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
     let rows = s.data_for(&a.data, model)?;
-    let (n, d) = rows.x.shape();
+    let (n, d) = (rows.x.rows(), model.flow.dim());
     let k = top(a.top, d)?;
     a.out.check(&[&[n, k], &[n, d, k], &[n]])?;
     let local = local_covariance(&model.flow, &rows.x, k).map_err(|e| rows.at(e))?;

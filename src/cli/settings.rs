@@ -1,6 +1,7 @@
 //! What a new model is and how it is trained: options of the command line, or keys of a TOML file.
 
 use super::failure::Failure;
+use crate::flow::Base;
 use crate::flow::presets::{Mask, NAMES, Name, Nonlinearity, Preset};
 use crate::train::{Preprocess, Schedule, TrainOptions};
 use serde::Deserialize;
@@ -41,6 +42,16 @@ pub(crate) struct Settings {
     /// An affine layer at the latent end [default: false; true in verify]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub output_affine: Option<bool>,
+    /// Base density: normal, diagonal, mixture (of diagonal normals), student (Student's t, degrees of freedom for each column) or
+    /// uniform on (0, 1) [default: normal]
+    #[arg(long, value_name = "B", value_parser = named::<Family>)]
+    pub base: Option<Family>,
+    /// Components of a mixture [default: 8]
+    #[arg(long, value_name = "K")]
+    pub base_components: Option<usize>,
+    /// Keep the base's parameters as they start instead of training them [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub base_fixed: Option<bool>,
     /// Preprocessing, part of the model: none, standardize or whiten [default: standardize]
     #[arg(long, value_name = "P", value_parser = named::<Preprocess>)]
     pub preprocess: Option<Preprocess>,
@@ -91,6 +102,23 @@ pub(crate) struct WithFile {
     /// TOML file with any of these options as keys (flow = "realnvp", hidden = [64, 64]); options on the command line win
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
+}
+
+/// Families of base densities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Family {
+    /// Standard normal.
+    #[default]
+    Normal,
+    /// Diagonal normal.
+    Diagonal,
+    /// Mixture of diagonal normals.
+    Mixture,
+    /// Student's t.
+    Student,
+    /// Uniform.
+    Uniform,
 }
 
 /// Where validation rows come from.
@@ -144,6 +172,9 @@ impl WithFile {
             mask,
             batch_norm,
             output_affine,
+            base,
+            base_components,
+            base_fixed,
             preprocess,
             epochs,
             batch,
@@ -183,6 +214,24 @@ impl Settings {
             batch_norm: self.batch_norm,
             output_affine: self.output_affine.unwrap_or(false),
         }
+    }
+
+    /// The base density.
+    pub(crate) fn base(&self) -> Result<Base, Failure> {
+        let learned = !self.base_fixed.unwrap_or(false);
+        let family = self.base.unwrap_or_default();
+        if self.base_components.is_some() && family != Family::Mixture {
+            return Err(Failure::Input("--base-components: is for --base mixture alone".to_owned()));
+        }
+        let base = match family {
+            Family::Normal => Base::Normal,
+            Family::Diagonal => Base::Diagonal { learned },
+            Family::Mixture => Base::Mixture { components: self.base_components.unwrap_or(8), learned },
+            Family::Student => Base::Student { learned },
+            Family::Uniform => Base::Uniform { low: 0.0, high: 1.0 },
+        };
+        base.check().map_err(|reason| Failure::Input(format!("--base {}: {reason}", base.as_str())))?;
+        Ok(base)
     }
 
     /// The preprocessing.

@@ -1,5 +1,6 @@
 //! `train DATA --out MODEL`.
 
+use super::context;
 use super::failure::Failure;
 use super::interrupt;
 use super::output::{number, print, print_json};
@@ -7,8 +8,9 @@ use super::progress::Progress;
 use super::session::{Dtype, Session, warn};
 use super::settings::{Settings, Valid, WithFile};
 use crate::data::{Element, Table};
-use crate::flow::{AnyModel, Model};
-use crate::train::{self, EpochRow, TrainOptions, TrainingRecord};
+use crate::flow::bijections::Squash;
+use crate::flow::{AnyModel, Base, Layer, Model, Variable};
+use crate::train::{self, Design, EpochRow, TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -107,10 +109,11 @@ impl Job<'_> {
     fn train<T: Element>(&self, resumed: Option<&AnyModel>) -> Result<(), Failure> {
         let s = self.s;
         let mut options = self.settings.options(s.seed());
-        let table = s.data(&self.a.data)?;
+        let known = resumed.map(AnyModel::context);
+        let (table, variables) = context::joint(s, &self.a.data, known)?;
         let (training, valid) = match &self.settings.valid {
             Some(Valid::Data(data)) => {
-                let valid = s.data(data)?;
+                let valid = context::joint(s, data, Some(&variables))?.0;
                 if valid.cols() != table.cols() {
                     let (given, needed) = (valid.cols(), table.cols());
                     let message = format!("--valid {data}: {given} columns where the data has {needed}");
@@ -127,7 +130,7 @@ impl Job<'_> {
         let x: Matrix<T> = training.cast()?;
         let held: Option<Matrix<T>> = valid.as_ref().map(Table::cast).transpose()?;
         let Start { mut model, warnings, done } = match resumed {
-            None => self.fresh(&training, &options)?,
+            None => self.fresh(&training, &variables, &options)?,
             Some(given) if self.a.from.is_some() => self.continued(given.cast(), &training)?,
             Some(checkpoint) => self.resumed(checkpoint.cast(), &training, &mut options)?,
         };
@@ -202,10 +205,17 @@ impl Job<'_> {
     }
 
     /// A new model.
-    fn fresh<T: Element>(&self, training: &Table, options: &TrainOptions) -> Result<Start<T>, Failure> {
-        let (preset, preprocess) = (self.settings.preset(), self.settings.preprocess());
-        let built = train::build::<T>(&preset, preprocess, &training.values, options)
-            .map_err(|e| named(e, training))?;
+    fn fresh<T: Element>(
+        &self,
+        training: &Table,
+        variables: &[Variable],
+        options: &TrainOptions,
+    ) -> Result<Start<T>, Failure> {
+        let (preset, preprocess, base) =
+            (self.settings.preset(), self.settings.preprocess(), self.settings.base()?);
+        let design = Design { preset: &preset, preprocess, base: &base, context: variables };
+        let built =
+            train::build_given::<T>(&design, &training.values, options).map_err(|e| named(e, training))?;
         // Told here by name instead of by number.
         let mut warnings = built.warnings;
         warnings.retain(|w| !w.starts_with("constant columns"));
@@ -220,20 +230,22 @@ impl Job<'_> {
                 ),
             );
         }
-        let model = Model { flow: built.flow, columns: training.names.clone(), record: None };
+        let columns = training.names[..built.flow.dim()].to_vec();
+        let model = Model { flow: built.flow, columns, record: None };
         Ok(Start { model, warnings, done: 0 })
     }
 
     /// The model given, whatever its layers.
     fn continued<T: Element>(&self, mut model: Model<T>, training: &Table) -> Result<Start<T>, Failure> {
-        if model.flow.dim() != training.cols() {
+        let given = training.cols() - model.flow.context_columns();
+        if model.flow.dim() != given {
             let file = self.a.from.as_deref().unwrap_or(&self.checkpoint).display();
-            let (has, given) = (model.flow.dim(), training.cols());
+            let has = model.flow.dim();
             let message =
                 format!("--from {file}: the model has {has} columns, {} has {given}", training.source);
             return Err(Failure::Input(message));
         }
-        model.columns.clone_from(&training.names);
+        model.columns = training.names[..given].to_vec();
         Ok(Start { model, warnings: Vec::new(), done: 0 })
     }
 
@@ -246,12 +258,18 @@ impl Job<'_> {
     ) -> Result<Start<T>, Failure> {
         let file = self.checkpoint.display();
         let fail = |problem: String| Failure::Input(format!("{file}: {problem}"));
-        if model.flow.dim() != training.cols() {
-            let (has, given) = (model.flow.dim(), training.cols());
+        let (context, has) = (model.flow.context_columns(), model.flow.dim());
+        let given = training.cols() - context;
+        if has != given {
             return Err(fail(format!("the checkpoint has {has} columns, {} has {given}", training.source)));
         }
-        let wanted = self.settings.preset().layers(training.cols(), options.seed)?;
-        if !model.flow.layers().ends_with(&wanted) {
+        let mut wanted: Vec<Layer> = self.settings.preset().layers(given, options.seed)?;
+        wanted = wanted.into_iter().map(|layer| layer.given(context)).collect();
+        let base = self.settings.base()?;
+        if let Base::Uniform { low, high } = base {
+            wanted.push(Squash { dim: given, low, high }.into());
+        }
+        if !model.flow.layers().ends_with(&wanted) || *model.flow.base() != base {
             let name = self.settings.preset().flow.as_str();
             return Err(fail(format!(
                 "the checkpoint is another flow than {name} with these options; give the options it was trained with"
@@ -335,7 +353,9 @@ impl Job<'_> {
         }
         if let Some(e) = record.best() {
             let _ = writeln!(text, "condition of J (99 %)  {:.3e} (training units)", e.condition);
-            let _ = writeln!(text, "virial residual        {:+.2e}", e.virial);
+            if model.flow.base().is_standard() {
+                let _ = writeln!(text, "virial residual        {:+.2e}", e.virial);
+            }
         }
         print(&text)
     }
