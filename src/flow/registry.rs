@@ -3,8 +3,8 @@
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
     ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Coupling, Exp, GeneralCoupling, Householder,
-    LeakyRelu, Logit, LuLinear, Permutation, PolarShear, Prelu, SCurveTube, Sinh, SinhArcsinh, SoftTail,
-    Softplus, Standardize, SwissRoll, Tanh,
+    LeakyRelu, Logit, LuLinear, Permutation, Planar, PolarShear, Prelu, Radial, SCurveTube, Sinh,
+    SinhArcsinh, SoftTail, Softplus, Standardize, SwissRoll, Sylvester, Tanh,
 };
 use super::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
@@ -112,8 +112,10 @@ registry! {
     "logit" => Logit,
     "lu-linear" => LuLinear,
     "permutation" => Permutation,
+    "planar" => Planar,
     "polar-shear" => PolarShear,
     "prelu" => Prelu,
+    "radial" => Radial,
     "s-curve-tube" => SCurveTube,
     "sinh" => Sinh,
     "sinh-arcsinh" => SinhArcsinh,
@@ -121,5 +123,6 @@ registry! {
     "softplus" => Softplus,
     "standardize" => Standardize,
     "swiss-roll" => SwissRoll,
+    "sylvester" => Sylvester,
     "tanh" => Tanh,
 }
