@@ -3,8 +3,8 @@
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
     ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Conditional, Coupling, Exp, GeneralCoupling,
-    Householder, LeakyRelu, Logit, LuLinear, Permutation, PolarShear, Prelu, SCurveTube, Sinh, SinhArcsinh,
-    SoftTail, Softplus, Squash, Standardize, SwissRoll, Tanh,
+    Householder, LeakyRelu, Logit, LuLinear, Permutation, Planar, PolarShear, Prelu, Radial, SCurveTube,
+    Sinh, SinhArcsinh, SoftTail, Softplus, Squash, Standardize, SwissRoll, Sylvester, Tanh,
 };
 use super::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
@@ -113,8 +113,10 @@ registry! {
     "logit" => Logit,
     "lu-linear" => LuLinear,
     "permutation" => Permutation,
+    "planar" => Planar,
     "polar-shear" => PolarShear,
     "prelu" => Prelu,
+    "radial" => Radial,
     "s-curve-tube" => SCurveTube,
     "sinh" => Sinh,
     "sinh-arcsinh" => SinhArcsinh,
@@ -123,5 +125,6 @@ registry! {
     "squash" => Squash,
     "standardize" => Standardize,
     "swiss-roll" => SwissRoll,
+    "sylvester" => Sylvester,
     "tanh" => Tanh,
 }
