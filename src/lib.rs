@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod components;
 pub mod data;
+pub mod dimension;
 pub mod flow;
 pub mod jacobian;
 pub mod random;

@@ -10,6 +10,7 @@ pub mod each;
 pub mod eigen;
 pub mod elementary;
 pub mod error;
+pub mod krylov;
 pub mod lines;
 pub mod lu;
 pub mod matrix;

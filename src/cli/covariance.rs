@@ -2,10 +2,10 @@
 
 use super::failure::Failure;
 use super::output::Out;
-use super::session::Session;
+use super::session::{Rows, Session};
 use crate::data::{Array, Element};
 use crate::flow::{AnyModel, Model};
-use crate::jacobian::local_covariance;
+use crate::jacobian::{leading_condition_numbers, leading_covariance, local_covariance};
 use std::path::PathBuf;
 
 /// Options of `covariance`.
@@ -18,8 +18,30 @@ pub(crate) struct Arguments {
     /// How many of the largest eigenvalues [default: all D]
     #[arg(long, value_name = "K")]
     top: Option<usize>,
+    /// `dense`: the SVD of each row's Jacobian; `matrix-free`: leading pairs from products with it, with a bound of each
+    /// eigenvalue's error in `residuals`; `auto`: the latter from 512 columns on, for up to an eighth of them
+    #[arg(long, value_enum, default_value_t = Method::Auto)]
+    method: Method,
+    /// Residual of each pair, relative to its eigenvalue, at which the matrix-free iteration stops
+    #[arg(long, value_name = "R", default_value_t = 1e-6, allow_negative_numbers = true)]
+    tolerance: f64,
     #[command(flatten)]
     out: Out,
+}
+
+/// How the pairs are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Method {
+    Auto,
+    Dense,
+    MatrixFree,
+}
+
+impl Method {
+    /// Whether no Jacobian is formed.
+    fn is_matrix_free(self, dim: usize, top: usize) -> bool {
+        self == Self::MatrixFree || (self == Self::Auto && dim >= 512 && 8 * top <= dim)
+    }
 }
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
@@ -43,6 +65,13 @@ fn covariance<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Resul
     let rows = s.data_for(&a.data, model)?;
     let (n, d) = rows.x.shape();
     let k = top(a.top, d)?;
+    if !(a.tolerance > 0.0 && a.tolerance < 1.0) {
+        return Err(Failure::Input(format!("--tolerance {}: must be between 0 and 1", a.tolerance)));
+    }
+    if a.method.is_matrix_free(d, k) {
+        a.out.check(&[&[n, k], &[n, d, k], &[n], &[n, k]])?;
+        return matrix_free(s, a, model, &rows, k);
+    }
     a.out.check(&[&[n, k], &[n, d, k], &[n]])?;
     let local = local_covariance(&model.flow, &rows.x, k).map_err(|e| rows.at(e))?;
     let eigenvalues = local.eigenvalues();
@@ -52,6 +81,38 @@ fn covariance<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Resul
             Array::matrix("eigenvalues", &eigenvalues),
             Array::batch("eigenvectors", &local.axes),
             Array::new("condition", &[n], &local.condition),
+        ],
+    )
+}
+
+/// The leading pairs, by products alone.
+fn matrix_free<T: Element>(
+    s: &Session,
+    a: &Arguments,
+    model: &Model<T>,
+    rows: &Rows<T>,
+    top: usize,
+) -> Result<(), Failure> {
+    let (flow, seed) = (&model.flow, s.seed());
+    let found = leading_covariance(flow, &rows.x, top, a.tolerance, seed).map_err(|e| rows.at(e))?;
+    let condition = leading_condition_numbers(flow, &rows.x, a.tolerance, seed).map_err(|e| rows.at(e))?;
+    let eigenvalues = found.scales.map(|s| s * s);
+    let wide = |(r, v): (&T, &T)| r.f64() > 2.0 * a.tolerance * v.f64();
+    let late = found.residuals.data().iter().zip(eigenvalues.data()).filter(|p| wide(*p)).count();
+    if late > 0 {
+        s.note(&format!(
+            "{late} of {} pairs did not reach the tolerance {:e}; how near they are stands in `residuals`",
+            eigenvalues.data().len(),
+            a.tolerance
+        ));
+    }
+    a.out.emit(
+        s,
+        &[
+            Array::matrix("eigenvalues", &eigenvalues),
+            Array::batch("eigenvectors", &found.axes),
+            Array::new("condition", &[rows.x.rows()], &condition),
+            Array::matrix("residuals", &found.residuals),
         ],
     )
 }

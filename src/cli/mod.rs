@@ -4,6 +4,7 @@ mod checkpoint;
 mod components;
 mod covariance;
 mod data;
+mod dimension;
 mod failure;
 mod generate;
 mod import;
@@ -71,6 +72,8 @@ enum Command {
     Covariance(covariance::Arguments),
     /// Un-whitened components of each row, with their scales, axes and significance
     Components(components::Arguments),
+    /// Intrinsic dimension of the data at a scale, by six estimators with error bars
+    Dimension(dimension::Arguments),
     /// Architecture, parameters, training record and condition of a model
     Inspect(inspect::Arguments),
     /// Another library's weights as a model
@@ -112,6 +115,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Jacobian(a) => jacobian::run(s, a),
         Command::Covariance(a) => covariance::run(s, a),
         Command::Components(a) => components::run(s, a),
+        Command::Dimension(a) => dimension::run(s, a),
         Command::Inspect(a) => inspect::run(s, a),
         Command::Import(a) => import::import(s, a),
         Command::Export(a) => import::export(s, a),

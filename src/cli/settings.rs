@@ -43,8 +43,8 @@ pub(crate) struct Settings {
     /// An affine layer at the latent end [default: false; true in verify]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub output_affine: Option<bool>,
-    /// Preprocessing, part of the model: none, standardize, whiten, or auto, which tries the last two for a short time and
-    /// takes what validates better [default: auto; standardize in verify]
+    /// Preprocessing, part of the model: none, standardize, isotropic (one scale for all columns), whiten, or auto, which tries
+    /// standardize and whiten for a short time and takes what validates better [default: auto; standardize in verify]
     #[arg(long, value_name = "P", value_parser = named::<Preprocess>)]
     pub preprocess: Option<Preprocess>,
     /// Passes over the training rows [default: as many as make a million rows, between 10 and 200]

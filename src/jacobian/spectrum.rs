@@ -107,7 +107,7 @@ pub fn local_covariance<T: Real>(
 }
 
 /// The sign that makes the entry of largest magnitude positive.
-fn leading_sign<T: Real>(entries: impl Iterator<Item = T>) -> T {
+pub(super) fn leading_sign<T: Real>(entries: impl Iterator<Item = T>) -> T {
     let largest = entries.fold(T::ZERO, |m, x| if x.abs() > m.abs() { x } else { m });
     if largest < T::ZERO { -T::ONE } else { T::ONE }
 }

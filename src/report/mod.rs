@@ -1,6 +1,7 @@
 //! Reports of a verification: a table for the terminal, JSON, and a self-contained HTML page.
 
 pub mod chart;
+pub mod dimension;
 pub mod html;
 pub mod json;
 pub mod pictures;

@@ -30,6 +30,7 @@ pub fn claims() -> Vec<Box<dyn Claim>> {
         Box::new(local::SignSynchronisation),
         Box::new(local::Orthogonality),
         Box::new(local::Entropies),
+        Box::new(stability::D1),
     ]
 }
 

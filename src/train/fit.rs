@@ -86,7 +86,7 @@ impl<T: Real> Epoch<'_, T> {
 }
 
 /// Rows after the preprocessing layers.
-pub(super) fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
+pub(crate) fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
     flow.check_rows("data", x)?;
     if flow.preprocessing() == 0 {
         return Ok(x.clone());

@@ -19,6 +19,7 @@ mod state;
 mod stepper;
 
 pub use error::Error;
+pub(crate) use fit::to_training_units;
 pub use fit::{Epoch, fit, fit_from};
 pub use held_out::{HeldOut, held_out};
 pub use objective::Penalty;

@@ -20,6 +20,9 @@ pub enum Preprocess {
     /// Columns are centred and scaled to unit variance.
     #[default]
     Standardize,
+    /// Columns are centred and divided by one number, the root of their mean variance: distances and isotropic noise keep
+    /// their form.
+    Isotropic,
     /// Standardised, then the core begins with a frozen affine layer `(Σ + r I)^{-1/2}` and, in
     /// non-linear flows, soft tails that keep far outliers within reach.
     Whiten,
@@ -72,6 +75,11 @@ pub fn build<T: Real>(
     let (mean, mut scale) = moments(x);
     let constant: Vec<usize> = (0..d).filter(|&j| is_constant(mean[j], scale[j])).collect();
     constant.iter().for_each(|&j| scale[j] = 1.0);
+    if preprocess == Preprocess::Isotropic && constant.len() < d {
+        let square = |j: &usize| if constant.contains(j) { 0.0 } else { scale[*j] * scale[*j] };
+        let root = ((0..d).map(|j| square(&j)).sum::<f64>() / d as f64).sqrt();
+        scale.fill(root);
+    }
     let unit = Matrix::from_fn(x.rows(), d, |i, j| (x[(i, j)] - mean[j]) / scale[j]);
     let sigma = covariance(&unit);
     let spectrum = eigh(&sigma)?;

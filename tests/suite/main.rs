@@ -3,11 +3,13 @@
 //! `cargo test --test suite claims_linear` runs those of one file.
 
 mod acceptance;
+mod claims_dimension;
 mod claims_fit;
 mod claims_linear;
 mod claims_local;
 mod claims_stability;
 mod cli_commands;
+mod cli_dimension;
 mod cli_errors;
 mod cli_import;
 mod cli_report;
@@ -15,6 +17,7 @@ mod cli_support;
 mod cli_train;
 mod data_external;
 mod data_formats;
+mod dimension;
 mod flow_edges;
 mod flow_fused;
 mod flow_gradients;
@@ -23,6 +26,7 @@ mod flow_presets;
 mod flow_splines;
 mod interop;
 mod jacobian;
+mod leading;
 mod signs;
 mod stability;
 mod zoo;

@@ -8,12 +8,16 @@ mod circles;
 mod draw;
 mod eight_gaussians;
 mod embedded;
+mod frame;
 mod gaussian;
 mod interval;
+mod mobius_band;
 mod parameters;
 mod pinwheel;
 mod s_curve;
+mod sphere;
 mod spirals;
+mod subspace;
 mod swiss_roll;
 mod truth;
 mod two_moons;
@@ -58,6 +62,9 @@ pub static ALL: &[&Builtin] = &[
     &checkerboard::SET,
     &eight_gaussians::SET,
     &gaussian::SET,
+    &sphere::SET,
+    &mobius_band::SET,
+    &subspace::SET,
     &embedded::MAGIC,
     &embedded::DIGITS,
 ];
@@ -184,6 +191,10 @@ mod tests {
         assert_eq!((of("s-curve").dimension, of("s-curve").intrinsic_dimension), (3, Some(2)));
         assert!((of("s-curve").entropy.unwrap() - 1.6644).abs() < 1e-4);
         assert_eq!(of("s-curve").parameters[0].0, "n=20000");
+        let known = |name| (of(name).dimension, of(name).intrinsic_dimension, of(name).entropy.is_some());
+        assert_eq!(known("sphere"), (3, Some(2), true));
+        assert_eq!(known("mobius-band"), (3, Some(2), false));
+        assert_eq!(known("subspace"), (20, Some(3), true));
         assert_eq!((of("magic").rows, of("magic").dimension, of("magic").entropy), (5000, 10, None));
         assert_eq!((of("digits").rows, of("digits").dimension), (1797, 64));
         assert!(of("digits").licence.unwrap().contains("CC BY 4.0"));

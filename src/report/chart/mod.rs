@@ -4,6 +4,7 @@
 //! print. (The SVG back ends of plotting crates write fixed colours, and neither roles nor text alternatives.)
 //! Colour is never the only cue: markers and dash patterns differ too.
 
+pub mod file;
 mod marks;
 mod scale;
 

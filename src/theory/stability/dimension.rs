@@ -1,14 +1,11 @@
 //! S3: the effective dimension under the penalty.
 
 use super::virial::{Moments, STATIONARY, WORK, in_training_units, jacobian_work, rows};
+use crate::dimension::jacobian_norms;
 use crate::flow::{Error, Flow};
-use crate::random::generator;
 use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape};
-use crate::train::objective::jacobian_norm;
 use crate::train::polish::output_affine;
-use eigenflow_autodiff::Program;
 use eigenflow_linalg::Matrix;
-use rand::RngExt;
 
 /// `d_eff(x) = Σ (1 - 2α s_i(x)²) = D - 2α‖J(x)‖²_F`, training units; its mean is `E‖f‖²` at a stationary point.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +48,7 @@ impl EffectiveDimension {
         let core = flow.part(flow.core())?;
         let (n, d) = rows.shape();
         let z = core.normalize(rows)?.0;
-        let norms = if alpha > 0.0 { norms(&core, rows, estimated, seed)? } else { vec![0.0; n] };
+        let norms = if alpha > 0.0 { jacobian_norms(&core, rows, estimated, seed)? } else { vec![0.0; n] };
         let values = norms.iter().map(|norm| d as f64 - 2.0 * alpha * norm).collect();
         let square = z.data().iter().map(|v| v * v).sum::<f64>() / n.max(1) as f64;
         Ok(Self { dim: d, alpha, values, estimated, square })
@@ -64,28 +61,6 @@ impl EffectiveDimension {
         let square = self.values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
         (mean, (square / n).sqrt())
     }
-}
-
-/// `‖J‖²_F` of each row, or `‖Jv‖²`.
-fn norms(core: &Flow<f64>, rows: &Matrix<f64>, estimated: bool, seed: u64) -> Result<Vec<f64>, Error> {
-    let (n, d) = rows.shape();
-    let all = 0..core.layers().len();
-    let program = Program::try_record(|r| {
-        let x = r.batch(d);
-        let signs = estimated.then(|| r.batch(d));
-        let params = core.declare(r);
-        let z = core.record_normalize(&params, x, all.clone(), false).out;
-        let norm = match signs {
-            None => jacobian_norm(r, z, x)?,
-            Some(v) => r.jvp(&[z], &[(x, v)])?[0].square().sum_cols(),
-        };
-        Ok::<_, eigenflow_autodiff::Error>(vec![norm])
-    })?;
-    let mut random = generator(seed, "effective-dimension", 0);
-    let signs: Vec<f64> =
-        (0..n * d).map(|_| if estimated && random.random::<bool>() { -1.0 } else { 1.0 }).collect();
-    let inputs: Vec<&[f64]> = if estimated { vec![rows.data(), &signs] } else { vec![rows.data()] };
-    Ok(program.run(n, &inputs, &core.slices())?.pop().unwrap_or_default())
 }
 
 impl S3 {

@@ -1,0 +1,50 @@
+//! Sixteen leading local axes of many columns: products with Jacobians against the dense SVD.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use eigenflow::flow::presets::{Name, Preset};
+use eigenflow::flow::{Flow, Layer};
+use eigenflow::jacobian::{leading_covariance, local_covariance};
+use eigenflow::random::generator;
+use eigenflow_linalg::Matrix;
+use rand::RngExt;
+use rand_distr::StandardNormal;
+use std::hint::black_box;
+use std::time::Duration;
+
+/// A `RealNVP` of eight couplings, as initialised but for weights of order one at the end of its conditioners.
+fn flow(dim: usize) -> Flow<f64> {
+    let preset = Preset { hidden: Some(vec![64, 64]), ..Preset::named(Name::Realnvp) };
+    let layers: Vec<Layer> = preset.layers(dim, 0).expect("a flow of these columns");
+    let mut flow = Flow::new(layers, 0, 0).expect("its layers fit");
+    let mut random = generator(0, "bench-leading", 0);
+    for p in flow.parameters_mut().iter_mut().filter(|p| !p.name.contains("mask")) {
+        let spread = 0.5 / (p.cols.max(1) as f64).sqrt();
+        p.data.iter_mut().for_each(|x| *x += spread * (2.0 * random.random::<f64>() - 1.0));
+    }
+    flow
+}
+
+fn rows(count: usize, dim: usize) -> Matrix<f64> {
+    let mut random = generator(0, "bench-leading-rows", 0);
+    Matrix::from_fn(count, dim, |_, _| random.sample::<f64, _>(StandardNormal))
+}
+
+fn all(c: &mut Criterion) {
+    let mut group = c.benchmark_group("leading_covariance");
+    group.sample_size(10).measurement_time(Duration::from_secs(4));
+    let (narrow, x) = (flow(784), rows(4, 784));
+    group.bench_function("4x784/dense", |b| {
+        b.iter(|| local_covariance(black_box(&narrow), &x, 16).expect("finite"));
+    });
+    group.bench_function("4x784/16-leading", |b| {
+        b.iter(|| leading_covariance(black_box(&narrow), &x, 16, 1e-6, 0).expect("finite"));
+    });
+    let (wide, x) = (flow(3072), rows(2, 3072));
+    group.bench_function("2x3072/16-leading", |b| {
+        b.iter(|| leading_covariance(black_box(&wide), &x, 16, 1e-6, 0).expect("finite"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, all);
+criterion_main!(benches);
