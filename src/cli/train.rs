@@ -319,6 +319,11 @@ impl Job<'_> {
             let (has, given) = (model.flow.dim(), training.cols());
             return Err(fail(format!("the checkpoint has {has} columns, {} has {given}", training.source)));
         }
+        if checkpoint.record().and_then(|r| r.get("seeds")).and_then(Value::as_u64).is_some_and(|n| n > 1) {
+            return Err(fail(
+                "is one of several seeds; give it as --from, which goes on from its weights".into(),
+            ));
+        }
         let wanted = self.settings.preset().layers(training.cols(), options.seed)?;
         if !model.flow.layers().ends_with(&wanted) {
             let name = self.settings.preset().flow.as_str();
@@ -350,6 +355,7 @@ impl Job<'_> {
             "from": self.a.from.as_ref().map(|path| path.display().to_string()),
             "data": parts.training.source,
             "validation-data": parts.valid.as_ref().map(|v| &v.source),
+            "seeds": self.a.seeds.get(),
             "test-rows": parts.test.as_ref().map(Table::rows),
         })
     }

@@ -179,6 +179,7 @@ fn several_seeds_share_their_rows_and_the_best_is_kept() {
     room.says(&format!("{rows} builtin:s-curve?n=9 --out n.safetensors"), 2, &["--test", "3 columns"]);
     let text = room.ok(&format!("{train} --out m.safetensors --seeds 2"));
     assert!(text.contains("mean test NLL") && text.contains("kept"), "{text}");
+    room.says(&format!("{train} --out m.safetensors --resume"), 2, &["several seeds", "--from"]);
 }
 
 /// Where the truth is known, `score` pairs the model with it.
