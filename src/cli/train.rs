@@ -330,6 +330,11 @@ impl Job<'_> {
         if has != given {
             return Err(fail(format!("the checkpoint has {has} columns, {} has {given}", training.source)));
         }
+        if checkpoint.record().and_then(|r| r.get("seeds")).and_then(Value::as_u64).is_some_and(|n| n > 1) {
+            return Err(fail(
+                "is one of several seeds; give it as --from, which goes on from its weights".into(),
+            ));
+        }
         let mut wanted: Vec<Layer> = self.settings.preset().layers(given, options.seed)?;
         wanted = wanted.into_iter().map(|layer| layer.given(context)).collect();
         let base = self.settings.base()?;
@@ -366,6 +371,7 @@ impl Job<'_> {
             "from": self.a.from.as_ref().map(|path| path.display().to_string()),
             "data": parts.training.source,
             "validation-data": parts.valid.as_ref().map(|v| &v.source),
+            "seeds": self.a.seeds.get(),
             "test-rows": parts.test.as_ref().map(Table::rows),
         })
     }

@@ -40,7 +40,7 @@ pub fn race<T: Real>(
         return Ok(without(Preprocess::Standardize));
     }
     let short = TrainOptions {
-        epochs: options.epochs.div_ceil(PART).min(MOST),
+        epochs: (options.epochs / PART).clamp(1, MOST),
         patience: 0,
         max_condition: f64::INFINITY,
         ..options.clone()

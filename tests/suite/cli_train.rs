@@ -87,7 +87,7 @@ fn resuming_has_the_bits_of_a_run_that_never_stopped() {
     };
     for (k, options) in [
         "--schedule constant --average 0.9 --weight-decay 0.01",
-        "--schedule plateau --patience 3 --lr 0.05 --noise 0.1 --average 0",
+        "--schedule plateau --patience 6 --lr 0.05 --noise 0.1 --average 0",
         "--flow paper --layers 2 --batch-norm 1 --schedule constant --average 0.5 --dtype f32",
     ]
     .into_iter()
@@ -176,13 +176,10 @@ fn several_seeds_share_their_rows_and_the_best_is_kept() {
     assert_eq!(one["best"]["valid_nll"], runs[0]["valid_nll"]);
     assert_eq!(one["test"]["nll_training_units"], runs[0]["test_nll"]);
     room.says(&format!("{rows} 0.95 --out n.safetensors"), 2, &["--test 0.95", "--valid"]);
-    room.says(
-        &format!("{train} --out n.safetensors --test builtin:s-curve?n=9"),
-        2,
-        &["--test", "3 columns"],
-    );
+    room.says(&format!("{rows} builtin:s-curve?n=9 --out n.safetensors"), 2, &["--test", "3 columns"]);
     let text = room.ok(&format!("{train} --out m.safetensors --seeds 2"));
     assert!(text.contains("mean test NLL") && text.contains("kept"), "{text}");
+    room.says(&format!("{train} --out m.safetensors --resume"), 2, &["several seeds", "--from"]);
 }
 
 /// Where the truth is known, `score` pairs the model with it.
