@@ -23,6 +23,7 @@ mod flow_presets;
 mod flow_splines;
 mod interop;
 mod jacobian;
+mod mnist;
 mod signs;
 mod stability;
 mod zoo;
