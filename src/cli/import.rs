@@ -20,7 +20,7 @@ pub(crate) struct ImportArguments {
     weights: PathBuf,
     /// TOML file with what weights do not say: bound (of splines: 5 for zuko, 3 for nflows), activation (relu), slope
     /// (zuko, 1e-3), min-bin-width, min-bin-height, min-derivative (nflows, 1e-3), lu-eps (1e-3), batch-norm-eps
-    /// (1e-5) [default: those values]
+    /// (1e-5), residual (nflows' MADE without blocks) [default: the entries of these names in the file's metadata, else those values]
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// The model file, .safetensors

@@ -38,7 +38,7 @@ pub(crate) struct Settings {
     /// autoregressive layers at random, otherwise the given order and its reverse take turns
     #[arg(long, value_name = "MASK", value_parser = named::<Mask>)]
     pub mask: Option<Mask>,
-    /// Batch normalization after every so many layers of paper; 0 is never [default: 0]
+    /// Batch normalization after every so many layers of paper, between every so many autoregressive layers; 0 is never [default: 0]
     #[arg(long, value_name = "K")]
     pub batch_norm: Option<usize>,
     /// An affine layer at the latent end [default: false; true in verify]

@@ -6,7 +6,7 @@
 
 use super::rounding::RoundingAt;
 use eigenflow_autodiff::{Recorder, Var};
-use eigenflow_linalg::Real;
+use eigenflow_linalg::{Matrix, Real};
 use rand_pcg::Pcg64;
 
 /// A parameter matrix as a bijection declares it.
@@ -82,6 +82,9 @@ pub struct Scope<'a, 't, T> {
     pub updates: Vec<(usize, Var<'t, T>)>,
 }
 
+/// Latents to data, rows by rows.
+pub type Values<'a, T> = Box<dyn Fn(&Matrix<T>) -> Result<Matrix<T>, eigenflow_autodiff::Error> + 'a>;
+
 /// An invertible map of `R^D` (or of a region of it) with a tractable log-determinant.
 ///
 /// `z, l = normalize(x)` with `l = log|det dz/dx|` per row: a batch value of one column, or a shared
@@ -100,6 +103,13 @@ pub trait Bijection {
 
     /// Records latent to data.
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T>;
+
+    /// The values of [`Bijection::generate`] alone, with the parameters in the order of [`Bijection::declare`], where there is a way to
+    /// them that asks for less than running what it records.
+    fn values<'a, T: Real>(&'a self, parameters: &'a [&'a [T]]) -> Option<Values<'a, T>> {
+        let _ = parameters;
+        None
+    }
 
     /// Instances of about `dim` columns, for the laws that run over every bijection.
     fn examples(dim: usize) -> Vec<Self>

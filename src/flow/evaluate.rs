@@ -1,10 +1,12 @@
 //! Densities, latents and samples of a batch of rows.
 
+use super::bijection::Bijection;
 use super::{Base, Error, Flow, Layer, Recorded};
 use crate::random::{ROWS_PER_GENERATOR, generator};
 use eigenflow_autodiff::{Program, Var};
 use eigenflow_linalg::{Matrix, Real};
 use rayon::prelude::*;
+use std::ops::Range;
 
 impl<T: Real> Flow<T> {
     /// Latents and `log|det J|` of each row of `x`.
@@ -30,11 +32,32 @@ impl<T: Real> Flow<T> {
     /// If the width does not fit, an entry is not finite, or the result overflows.
     pub fn generate(&self, z: &Matrix<T>) -> Result<Matrix<T>, Error> {
         self.check_rows("latents", z)?;
-        let all = 0..self.layers().len();
-        let mut out = self.run(z, |params, z| vec![self.record_generate(params, z, all.clone()).out])?;
-        let x = Matrix::new(z.rows(), self.dim(), out.pop().unwrap_or_default());
+        let x = self.generate_values(z, 0..self.layers().len())?;
         self.check_result("generate", z, &x, &[])?;
         Ok(x)
+    }
+
+    /// Latents to data through the layers `range`. Those that have a way of their own to the values take it, the others run as one program.
+    fn generate_values(&self, z: &Matrix<T>, range: Range<usize>) -> Result<Matrix<T>, Error> {
+        let slices = self.slices();
+        let recorded = |x: Matrix<T>, range: Range<usize>| -> Result<Matrix<T>, Error> {
+            if range.is_empty() {
+                return Ok(x);
+            }
+            let mut out =
+                self.run(&x, |params, x| vec![self.record_generate(params, x, range.clone()).out])?;
+            Ok(Matrix::new(x.rows(), self.dim(), out.pop().unwrap_or_default()))
+        };
+        if self.context_columns() > 0 {
+            return recorded(z.clone(), range);
+        }
+        let (mut x, mut end) = (z.clone(), range.end);
+        for k in range.clone().rev() {
+            if let Some(values) = self.layers()[k].values(&slices[self.parameters_of(k)]) {
+                (x, end) = (values(&recorded(x, k + 1..end)?)?, k);
+            }
+        }
+        recorded(x, range.start..end)
     }
 
     /// `log p(x)` of each row, in nats: `-(D ln 2π + |f(x)|²)/2 + log|det J(x)|`.
@@ -179,24 +202,29 @@ impl<T: Real> Flow<T> {
         let bad_number = numbers.iter().position(|v| !v.is_finite());
         let Some(row) = bad_value.into_iter().chain(bad_number).min() else { return Ok(()) };
         let one = Matrix::new(1, from.cols(), from.row(row).to_vec());
-        let all = 0..self.layers().len();
-        let recorded = self.run(&one, |params, from| {
-            let Recorded { values, log_dets, .. } = if direction == "normalize" {
-                self.record_normalize(params, from, all.clone(), false)
-            } else {
-                self.record_generate(params, from, all.clone())
-            };
-            values.into_iter().chain(log_dets).collect()
-        })?;
-        // Values come first, then log-determinants; of either there is one for each layer passed.
-        let found = recorded
-            .iter()
-            .enumerate()
-            .filter_map(|(k, v)| Some((k % self.layers().len(), v.iter().position(|x| !x.is_finite())?)))
-            .min_by_key(|&(step, _)| step);
-        let last = self.layers().len() - 1;
-        let (step, column) = found.unwrap_or((last, 0));
-        let layer = if direction == "normalize" { step } else { last - step };
+        let count = self.layers().len();
+        let found = if direction == "normalize" {
+            let recorded = self.run(&one, |params, from| {
+                let Recorded { values, log_dets, .. } = self.record_normalize(params, from, 0..count, false);
+                values.into_iter().chain(log_dets).collect()
+            })?;
+            // Values come first, then log-determinants; of either there is one for each layer.
+            let bad = |(k, v): (usize, &Vec<T>)| Some((k % count, v.iter().position(|x| !x.is_finite())?));
+            recorded.iter().enumerate().filter_map(bad).min_by_key(|&(layer, _)| layer)
+        } else {
+            let (mut at, mut found) = (one.clone(), None);
+            for k in (0..count).rev() {
+                let x = self.generate_values(&at, k..k + 1)?;
+                found = x.data().iter().position(|v| !v.is_finite()).map(|column| (k, column));
+                if found.is_some() {
+                    break;
+                }
+                at = self.with_contexts_of(x, &one)?;
+            }
+            found
+        };
+        let last = if direction == "normalize" { count - 1 } else { 0 };
+        let (layer, column) = found.unwrap_or((last, 0));
         let kind = self.layers().get(layer).map_or("base", Layer::kind);
         Err(Error::OutOfRange { direction, row, layer, kind, column, precision: T::NAME })
     }

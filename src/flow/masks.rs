@@ -47,7 +47,41 @@ pub(crate) fn check(
         return Err("masks hold zeros and ones alone");
     }
     let d = order.len();
-    let words = d.div_ceil(64);
+    for (i, seen) in seen(d, widths, residual, masks).iter().enumerate() {
+        let own = order[i % d];
+        if (0..d).any(|j| sees(seen, j) && order[j] >= own) {
+            return Err("the masks let a column's parameters see a column at its place or behind it");
+        }
+    }
+    Ok(())
+}
+
+/// The least places of `columns` columns that the masks of a network without residual blocks allow: a column stands behind all that its parameters see.
+/// None if columns see each other.
+pub(crate) fn places(columns: usize, widths: &[usize], masks: &[&[f64]]) -> Option<Vec<usize>> {
+    let seen = seen(columns, widths, false, masks);
+    let mut places = vec![0; columns];
+    // The longest chain has as many columns as there are.
+    for _ in 0..=columns {
+        let before = places.clone();
+        for (i, seen) in seen.iter().enumerate() {
+            let behind = (0..columns).filter(|&j| sees(seen, j)).map(|j| before[j] + 1).max().unwrap_or(0);
+            places[i % columns] = behind.max(places[i % columns]);
+        }
+        if places == before {
+            return Some(places);
+        }
+    }
+    None
+}
+
+fn sees(seen: &Seen, column: usize) -> bool {
+    seen[column / 64] >> (column % 64) & 1 == 1
+}
+
+/// Which columns each output of the network sees.
+fn seen(columns: usize, widths: &[usize], residual: bool, masks: &[&[f64]]) -> Vec<Seen> {
+    let words = columns.div_ceil(64);
     let single = |j: usize| {
         let mut seen = vec![0_u64; words];
         seen[j / 64] |= 1 << (j % 64);
@@ -64,8 +98,8 @@ pub(crate) fn check(
         mask.chunks_exact(below.len()).map(row).collect()
     };
     // A context is no column.
-    let context = std::iter::repeat_n(vec![0_u64; words], widths[0] - d);
-    let mut seen: Vec<Seen> = (0..d).map(single).chain(context).collect();
+    let context = std::iter::repeat_n(vec![0_u64; words], widths[0] - columns);
+    let mut seen: Vec<Seen> = (0..columns).map(single).chain(context).collect();
     let mut skipped: Vec<Seen> = Vec::new();
     for (k, mask) in masks.iter().enumerate() {
         let next = through(mask, &seen);
@@ -81,18 +115,12 @@ pub(crate) fn check(
             seen = next;
         }
     }
-    for (i, seen) in seen.iter().enumerate() {
-        let own = order[i % d];
-        if (0..d).any(|j| seen[j / 64] >> (j % 64) & 1 == 1 && order[j] >= own) {
-            return Err("the masks let a column's parameters see a column at its place or behind it");
-        }
-    }
-    Ok(())
+    seen
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{check, made};
+    use super::{check, made, places};
 
     #[test]
     fn made_masks_keep_the_order_and_one_more_entry_breaks_it() {
@@ -119,6 +147,14 @@ mod tests {
                 assert!(all_of(&broken).is_err());
             }
         }
+    }
+
+    /// By hand: column 2 sees column 0 alone, column 1 sees both; two columns that see each other have no order.
+    #[test]
+    fn places_follow_from_masks() {
+        let sees = [0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+        assert_eq!(places(3, &[3, 3], &[&sees]), Some(vec![0, 2, 1]));
+        assert_eq!(places(2, &[2, 2], &[&[0.0, 1.0, 1.0, 0.0]]), None);
     }
 
     /// By hand: two columns, two hidden units of degree 0, which see column 0 alone; column 1 sees both.

@@ -38,7 +38,7 @@ pub struct Preset {
     /// order and its reverse in turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<Mask>,
-    /// Batch normalization after every so many layers of `paper`; 0 is never.
+    /// Batch normalization after every so many layers of `paper`, between every so many autoregressive layers; 0 is never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_norm: Option<usize>,
     /// An affine layer at the latent end.
@@ -294,7 +294,8 @@ impl Preset {
         inverse: bool,
     ) -> Result<Vec<Layer>, Error> {
         let (activation, hidden) = self.conditioner()?;
-        let layer = |k: usize| {
+        let (count, every) = (self.count(5)?, self.batch_norm.unwrap_or(0));
+        let layer = |k: usize| -> Layer {
             let order = match self.mask {
                 Some(Mask::Random) => shuffled(dim, seed, "order", k),
                 _ if k % 2 == 1 => (0..dim).rev().collect(),
@@ -303,7 +304,14 @@ impl Preset {
             let (hidden, transformer) = (hidden.clone(), transformer.clone());
             Autoregressive { order, hidden, activation, residual: false, transformer, inverse }.into()
         };
-        Ok((0..self.count(5)?).map(layer).collect())
+        let mut layers = Vec::new();
+        for k in 0..count {
+            layers.push(layer(k));
+            if every > 0 && (k + 1) % every == 0 && k + 1 < count {
+                layers.push(BatchNorm::new(dim).into());
+            }
+        }
+        Ok(layers)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every bijection, listed once.
 
-use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
+use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness, Values};
 use super::bijections::{
     ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Conditional, Coupling, Exp, GeneralCoupling,
     Householder, LeakyRelu, Logit, LuLinear, Permutation, Planar, PolarShear, Prelu, Radial, SCurveTube,
@@ -62,6 +62,10 @@ macro_rules! registry {
 
             fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
                 match self { $(Self::$layer(l) => l.generate(scope, z),)* }
+            }
+
+            fn values<'a, T: Real>(&'a self, parameters: &'a [&'a [T]]) -> Option<Values<'a, T>> {
+                match self { $(Self::$layer(l) => l.values(parameters),)* }
             }
 
             fn examples(dim: usize) -> Vec<Self> {

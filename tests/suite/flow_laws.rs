@@ -3,6 +3,7 @@
 use crate::zoo;
 
 use eigenflow::flow::Flow;
+use eigenflow::flow::bijection::Bijection;
 use eigenflow::flow::bijections::{Affine, Coupling, Form};
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::jacobian::{Direction, Route, jacobians};
@@ -190,4 +191,28 @@ fn threads_do_not_change_a_bit() {
         let [one, two, three] = [0, 1, 2].map(|k: usize| pools[k].install(|| outputs(&case.flow, &x)));
         assert!(one == two && one == three, "{}", case.name);
     }
+}
+
+/// Layers with a way of their own to the values of `generate` give what they record.
+#[test]
+fn values_are_those_that_are_recorded() {
+    let mut replayed = 0;
+    for case in DIMS.iter().flat_map(|&d| zoo::everything(d)) {
+        let flow = &case.flow;
+        let slices = flow.slices();
+        let own = |k: usize| flow.layers()[k].values(&slices[flow.parameters_of(k)]).is_some();
+        if !(0..flow.layers().len()).any(own) {
+            continue;
+        }
+        replayed += 1;
+        let z = rows::<f64>(70, flow.dim(), 4);
+        let all = 0..flow.layers().len();
+        let recorded = flow.run(&z, |p, z| vec![flow.record_generate(p, z, all.clone()).out]).unwrap();
+        let values = flow.generate(&z).unwrap();
+        for (a, b) in values.data().iter().zip(&recorded[0]) {
+            // The same operations; sums may run in another order.
+            assert!((a - b).abs() <= 1e-11 * (1.0 + b.abs()), "{}: {a} {b}", case.name);
+        }
+    }
+    assert!(replayed > 10);
 }

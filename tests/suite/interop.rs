@@ -1,7 +1,10 @@
 //! Other libraries' weights, with those libraries' own answers: their folder is named by EIGENFLOW_INTEROP.
 
+use eigenflow::flow::bijections::GeneralCoupling;
+use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::import::{Library, Settings, export_zuko, import_bytes};
 use eigenflow::flow::presets::{Name, Preset};
+use eigenflow::flow::transformer::{Logits, Scale, Spline, Transformer};
 use eigenflow::flow::{AnyModel, Bijection, Flow, Model};
 use eigenflow::jacobian::{Direction, Route, jacobians};
 use eigenflow_linalg::{Matrix, lu};
@@ -121,13 +124,18 @@ fn what_is_not_understood_is_named() {
         parts.iter().for_each(|part| assert!(text.contains(part), "'{part}' is not in: {text}"));
     };
     says(Library::Zuko, &zuko[..100], &["safetensors"]);
-    says(Library::Zuko, &nflows, &["'base.loc'", "missing"]);
-    says(Library::Nflows, &zuko, &["'_transform.", "understood"]);
+    says(Library::Zuko, &nflows, &["looks like nflows", "import it as nflows"]);
+    says(Library::Nflows, &zuko, &["looks like zuko", "import it as zuko"]);
+    says(
+        Library::Zuko,
+        &model(Library::Zuko, &zuko).to_bytes().unwrap(),
+        &["a model of eigenflow", "needs no import"],
+    );
     let more = changed(&zuko, |t| {
         let copy = t["base.loc"].clone();
         t.insert("transform.transforms.1.hyper.5.weight".into(), copy);
     });
-    says(Library::Zuko, &more, &["'transform.transforms.1.hyper.5.weight'", "no layer"]);
+    says(Library::Zuko, &more, &["'transform.transforms.1.hyper.5.weight'", "activation"]);
     let less = changed(&zuko, |t| drop(t.remove("transform.transforms.1.hyper.2.mask")));
     says(Library::Zuko, &less, &["'transform.transforms.1.hyper.2.mask'", "missing"]);
     let shape =
@@ -175,4 +183,155 @@ fn other_flows_have_no_counterpart() {
     let text = export_zuko(&flow).unwrap_err().to_string();
     assert!(text.contains("layer 0 (act-norm)") && text.contains("zuko"), "{text}");
     assert_eq!(flow.layers()[0].dim(), 3);
+}
+
+/// A file of these tensors of doubles.
+fn of_tensors(tensors: &[(&str, &[usize], &[f64])], metadata: &[(&str, &str)]) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, _, data)| data.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        (*name, TensorView::new(Dtype::F64, shape.to_vec(), bytes).unwrap())
+    });
+    let metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    safetensors::serialize(views, Some(metadata)).unwrap()
+}
+
+/// By hand: one feature, which a coupling either passes or moves by what its network makes of nothing, `0.5 · (2 + 3 relu(0.25 · 2 - 0.1) - 1) + 0.75`.
+#[test]
+fn a_coupling_without_inputs_is_a_constant() {
+    let net = "_transform.transform_net.";
+    let names: Vec<String> = [
+        "initial_layer.weight",
+        "initial_layer.bias",
+        "blocks.0.linear_layers.0.weight",
+        "blocks.0.linear_layers.0.bias",
+        "blocks.0.linear_layers.1.weight",
+        "blocks.0.linear_layers.1.bias",
+        "final_layer.weight",
+        "final_layer.bias",
+    ]
+    .iter()
+    .map(|name| format!("{net}{name}"))
+    .collect();
+    let moving: Vec<(&str, &[usize], &[f64])> = vec![
+        ("_transform.identity_features", &[0], &[]),
+        ("_transform.transform_features", &[1], &[0.0]),
+        (&names[0], &[1, 0], &[]),
+        (&names[1], &[1], &[2.0]),
+        (&names[2], &[1, 1], &[0.25]),
+        (&names[3], &[1], &[-0.1]),
+        (&names[4], &[1, 1], &[3.0]),
+        (&names[5], &[1], &[-1.0]),
+        (&names[6], &[1, 1], &[0.5]),
+        (&names[7], &[1], &[0.75]),
+    ];
+    let moved = model(Library::Nflows, &of_tensors(&moving, &[]));
+    let (z, log_det) = moved.flow.normalize(&Matrix::new(1, 1, vec![1.0])).unwrap();
+    let shift = 0.5 * (2.0 + 3.0 * (0.25 * 2.0 - 0.1) - 1.0) + 0.75;
+    assert!((z[(0, 0)] - (1.0 + shift)).abs() < 1e-15 && log_det[0].abs() < 1e-300, "{z:?}");
+
+    let mut passing = moving;
+    passing[0] = ("_transform.identity_features", &[1], &[0.0]);
+    passing[1] = ("_transform.transform_features", &[0], &[]);
+    passing[2] = (&names[0], &[1, 1], &[9.0]);
+    passing[8] = (&names[6], &[0, 1], &[]);
+    passing[9] = (&names[7], &[0], &[]);
+    let passed = model(Library::Nflows, &of_tensors(&passing, &[]));
+    assert_eq!(passed.flow.normalize(&Matrix::new(1, 1, vec![1.5])).unwrap().0.data(), [1.5]);
+}
+
+/// By hand: two features and one hidden unit a layer; without residual blocks each layer but the last has an activation behind it.
+#[test]
+fn a_feedforward_made_is_read_as_one() {
+    let net = "_transform.autoregressive_net.";
+    let name = |n: &str| format!("{net}{n}");
+    let all = ["initial_layer", "blocks.0.linear", "final_layer"].map(|n| {
+        [
+            name(&format!("{n}.weight")),
+            name(&format!("{n}.bias")),
+            name(&format!("{n}.mask")),
+            name(&format!("{n}.degrees")),
+        ]
+    });
+    let tensors: Vec<(&str, &[usize], &[f64])> = vec![
+        (&all[0][0], &[1, 2], &[0.5, 7.0]),
+        (&all[0][1], &[1], &[0.25]),
+        (&all[0][2], &[1, 2], &[1.0, 0.0]),
+        (&all[0][3], &[1], &[1.0]),
+        (&all[1][0], &[1, 1], &[2.0]),
+        (&all[1][1], &[1], &[-0.5]),
+        (&all[1][2], &[1, 1], &[1.0]),
+        (&all[2][0], &[4, 1], &[5.0, 6.0, 0.3, -0.4]),
+        (&all[2][1], &[4], &[0.1, 0.2, 0.6, 0.7]),
+        (&all[2][2], &[4, 1], &[0.0, 0.0, 1.0, 1.0]),
+        (&all[2][3], &[4], &[1.0, 1.0, 2.0, 2.0]),
+    ];
+    let flow = model(Library::Nflows, &of_tensors(&tensors, &[])).flow;
+    let z = flow.normalize(&Matrix::new(1, 2, vec![2.0, 3.0])).unwrap().0;
+    let scale = |u: f64| u.exp().ln_1p() + 1e-3;
+    let h = 2.0 * (0.5 * 2.0 + 0.25) - 0.5;
+    assert!((z[(0, 0)] - (scale(0.1) * 2.0 + 0.2)).abs() < 1e-14);
+    assert!((z[(0, 1)] - (scale(0.3 * h + 0.6) * 3.0 + 0.7 - 0.4 * h)).abs() < 1e-14);
+
+    // Without a block the weights do not say which of the two it is.
+    let bare: Vec<_> = tensors.iter().copied().filter(|t| !t.0.contains("blocks")).collect();
+    let text = import_bytes(Library::Nflows, &of_tensors(&bare, &[]), "w", &Settings::default()).unwrap_err();
+    assert!(text.to_string().contains("final_layer.bias") && text.to_string().contains("residual"), "{text}");
+    let of = |residual: &str| model(Library::Nflows, &of_tensors(&bare, &[("residual", residual)])).flow;
+    let x = Matrix::new(1, 2, vec![-2.0, 3.0]);
+    let at = |flow: &Flow<f64>| flow.normalize(&x).unwrap().0[(0, 1)];
+    let (plain, linear) = (at(&of("false")), at(&of("true")));
+    assert!((plain - (scale(0.6) * 3.0 + 0.7)).abs() < 1e-14);
+    assert!((linear - (scale(0.3 * -0.75 + 0.6) * 3.0 + 0.7 + 0.4 * 0.75)).abs() < 1e-14);
+}
+
+/// Settings in the file's metadata count, unless others are given; other entries are the writer's own affair.
+#[test]
+fn metadata_hold_settings() {
+    let affine: Vec<(&str, &[usize], &[f64])> = vec![
+        ("transform.transforms.0.phi.0", &[1], &[0.5]),
+        ("transform.transforms.0.phi.1", &[1], &[0.8]),
+        ("base.loc", &[1], &[0.0]),
+        ("base.scale", &[1], &[1.0]),
+    ];
+    let of = |metadata: &[(&str, &str)], settings: &Settings| {
+        let bytes = of_tensors(&affine, metadata);
+        import_bytes(Library::Zuko, &bytes, "w", settings).map(|m| m.cast::<f64>().flow)
+    };
+    let z = |flow: Flow<f64>| flow.normalize(&Matrix::new(1, 1, vec![2.0])).unwrap().0[(0, 0)];
+    let formula = |slope: f64| 2.0 * (0.8 / (1.0 + (0.8 / slope.ln()).abs())).exp() + 0.5;
+    let given = Settings { slope: Some(0.1), ..Settings::default() };
+    for (metadata, settings, slope) in [
+        (&[][..], &Settings::default(), 1e-3),
+        (&[("slope", "0.01"), ("note", "trained at night"), ("tail_bound", "4")], &Settings::default(), 0.01),
+        (&[("slope", "0.01")], &given, 0.1),
+    ] {
+        assert!((z(of(metadata, settings).unwrap()) - formula(slope)).abs() < 1e-14);
+    }
+    let text = of(&[("slope", "steep")], &given).unwrap_err().to_string();
+    assert!(text.contains("'slope' = 'steep'") && text.contains("--config"), "{text}");
+}
+
+/// Features without a network, of any transformer, go to zuko's `phi` and come back.
+#[test]
+fn elementwise_transforms_go_there_and_back() {
+    let least = 1e-3;
+    for (dim, transformer) in [
+        (1, Transformer::Additive),
+        (3, Transformer::Affine { scale: Scale::SoftClamp { least } }),
+        (2, Transformer::Spline(Spline { bins: 4, bound: 5.0, logits: Logits::SoftClamp { least } })),
+    ] {
+        let layer = GeneralCoupling {
+            dim,
+            moved: (0..dim).collect(),
+            hidden: vec![],
+            activation: Activation::Relu,
+            residual: false,
+            transformer,
+        };
+        let mut flow = Flow::<f64>::new(vec![layer.into()], 0, 0).unwrap();
+        flow.parameters_mut()[1].data.iter_mut().enumerate().for_each(|(k, v)| *v = (k as f64).sin());
+        let again = model(Library::Zuko, &export_zuko(&flow).unwrap()).flow;
+        assert_eq!(again, flow);
+    }
 }

@@ -30,6 +30,7 @@ mod flow_splines;
 mod interop;
 mod jacobian;
 mod leading;
+mod mnist;
 mod signs;
 mod stability;
 mod zoo;

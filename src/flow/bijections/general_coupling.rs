@@ -57,6 +57,15 @@ impl GeneralCoupling {
         }
     }
 
+    /// What the network of these parameters gives where no column passes, so that it has no inputs: its first weight has no columns.
+    pub(crate) fn constant(&self, parameters: &[Vec<f64>]) -> Vec<f64> {
+        let mut network = Mlp { inputs: 1, ..self.network() };
+        network.outputs = parameters.last().map_or(0, Vec::len);
+        let mut own = parameters.to_vec();
+        own[0] = vec![0.0; own[1].len()];
+        network.bounded(&own, &[Bounded::exact(0.0)]).into_iter().map(|v| v.value).collect()
+    }
+
     /// Records one direction: the result and `log|det dz/dx|`.
     fn record<'t, T: Real>(
         &self,

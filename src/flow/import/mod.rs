@@ -1,7 +1,7 @@
 //! Other libraries' weights as models of our own layers.
 //!
-//! A file holds a `state_dict` and no configuration: what its names and shapes do not say is [`Settings`]. An imported
-//! model is a model like any other; its parameters may stand in another order, and constants may be taken into
+//! A file holds a `state_dict` and no configuration: what its names and shapes do not say is [`Settings`], which the file's
+//! metadata may hold under the same names. An imported model is a model like any other; its parameters may stand in another order, and constants may be taken into
 //! them, but each tensor is read, and one that is not understood is an error that names it. Names of the form
 //! `__name__` are no parameters of any library and are passed over.
 
@@ -12,6 +12,7 @@ mod zuko;
 use super::conditioner::Activation;
 use super::{AnyModel, Flow, Layer, Model};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 use weights::Weights;
 
@@ -20,7 +21,7 @@ pub use zuko::export as export_zuko;
 /// A library whose weights are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
-    /// zuko: RealNVP, NICE, MAF, NSF and couplings with splines.
+    /// zuko: RealNVP, NICE, MAF, NSF, couplings with splines, elementwise transforms.
     Zuko,
     /// nflows: RealNVP, MAF, rational-quadratic couplings and autoregressive layers, LULinear, permutations, batch and
     /// activation normalization.
@@ -37,32 +38,75 @@ impl Library {
     }
 }
 
-/// What the weights do not say, with the libraries' own defaults; `bound` is 5 in zuko, and 3 is taken for nflows, where
+/// What the weights do not say, with the libraries' own defaults, each under its name here or its name there (`bound` is `tail_bound` too); `bound` is 5 in zuko, and 3 is taken for nflows, where
 /// it has no default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
     /// Half the side of the splines' box (`bound` in zuko, `tail_bound` in nflows).
+    #[serde(alias = "tail_bound", alias = "tail-bound")]
     pub bound: Option<f64>,
     /// Nonlinearity of the networks (`relu`).
     pub activation: Option<Activation>,
     /// zuko's `slope`: least scale and slope (1e-3).
     pub slope: Option<f64>,
     /// nflows' `min_bin_width` (1e-3).
+    #[serde(alias = "min_bin_width")]
     pub min_bin_width: Option<f64>,
     /// nflows' `min_bin_height` (1e-3).
+    #[serde(alias = "min_bin_height")]
     pub min_bin_height: Option<f64>,
     /// nflows' `min_derivative` (1e-3).
+    #[serde(alias = "min_derivative")]
     pub min_derivative: Option<f64>,
     /// `eps` of nflows' `LULinear` (1e-3).
+    #[serde(alias = "lu_eps")]
     pub lu_eps: Option<f64>,
     /// `eps` of nflows' `BatchNorm` (1e-5).
+    #[serde(alias = "batch_norm_eps")]
     pub batch_norm_eps: Option<f64>,
+    /// Whether an nflows MADE without blocks is one with residual blocks (no activation between its two layers) or not.
+    pub residual: Option<bool>,
 }
 
 impl Settings {
     fn activation(&self) -> Activation {
         self.activation.unwrap_or(Activation::Relu)
+    }
+
+    /// These, and where they are silent those of a file's metadata: entries of the same names, as JSON or plain text.
+    fn or(&self, metadata: &BTreeMap<String, String>, file: &str) -> Result<Self, Error> {
+        let mut known = serde_json::Map::new();
+        for (key, text) in metadata {
+            let value: serde_json::Value =
+                serde_json::from_str(text).unwrap_or_else(|_| text.to_lowercase().into());
+            let single = serde_json::Value::Object([(key.clone(), value.clone())].into_iter().collect());
+            match serde_json::from_value::<Self>(single) {
+                Ok(_) => {
+                    known.insert(key.clone(), value);
+                }
+                // Metadata holds whatever its writer liked.
+                Err(e) if e.to_string().starts_with("unknown field") => {}
+                Err(e) => {
+                    let problem = format!("metadata entry '{key}' = '{text}': {e}");
+                    return Err(Error::Metadata { file: file.to_owned(), problem });
+                }
+            }
+        }
+        let of_file =
+            |e: serde_json::Error| Error::Metadata { file: file.to_owned(), problem: e.to_string() };
+        let other: Self = serde_json::from_value(known.into()).map_err(of_file)?;
+        Ok(Self {
+            bound: self.bound.or(other.bound),
+            activation: self.activation.or(other.activation),
+            slope: self.slope.or(other.slope),
+            min_bin_width: self.min_bin_width.or(other.min_bin_width),
+            min_bin_height: self.min_bin_height.or(other.min_bin_height),
+            min_derivative: self.min_derivative.or(other.min_derivative),
+            lu_eps: self.lu_eps.or(other.lu_eps),
+            batch_norm_eps: self.batch_norm_eps.or(other.batch_norm_eps),
+            residual: self.residual.or(other.residual),
+        })
     }
 }
 
@@ -87,6 +131,26 @@ pub enum Error {
         file: String,
         /// What is wrong.
         problem: String,
+    },
+    /// A setting in the file's metadata that makes no sense.
+    #[error("{file}: {problem}; give the setting with --config, or write the metadata again")]
+    Metadata {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file of another library than was said.
+    #[error("{file}: this looks like {found}, not like weights of {asked}; {remedy}")]
+    Library {
+        /// The file.
+        file: String,
+        /// The library that was asked for.
+        asked: &'static str,
+        /// What the tensors' names look like.
+        found: &'static str,
+        /// What to do.
+        remedy: &'static str,
     },
     /// A tensor that is missing, not understood, or not as the others say.
     #[error("{file}: tensor '{tensor}': {problem}")]
@@ -147,9 +211,15 @@ pub fn import_bytes(
     settings: &Settings,
 ) -> Result<AnyModel, Error> {
     let mut weights = Weights::read(bytes, file)?;
+    let (found, remedy) = weights.origin();
+    if found.is_some_and(|found| found != library.as_str()) {
+        let found = found.unwrap_or_default();
+        return Err(Error::Library { file: file.to_owned(), asked: library.as_str(), found, remedy });
+    }
+    let settings = settings.or(weights.metadata(), file)?;
     let parts = match library {
-        Library::Zuko => zuko::parts(&mut weights, settings)?,
-        Library::Nflows => nflows::parts(&mut weights, settings)?,
+        Library::Zuko => zuko::parts(&mut weights, &settings)?,
+        Library::Nflows => nflows::parts(&mut weights, &settings)?,
     };
     weights.finish()?;
     let wrong = |error| Error::Flow { file: file.to_owned(), error };

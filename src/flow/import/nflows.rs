@@ -108,18 +108,75 @@ fn batch_norm(w: &mut Weights, prefix: &str, settings: &Settings) -> Result<Part
     Ok(Part { layer: layer.into(), parameters: vec![log_gamma, beta, mean, variance] })
 }
 
-/// The linear layers of a residual network below a prefix, and the widths of all layers.
-fn network(w: &Weights, prefix: &str, inputs: usize) -> Result<(Vec<String>, Vec<usize>), Error> {
-    let mut names = vec![format!("{prefix}initial_layer.")];
-    for block in w.numbered(&format!("{prefix}blocks.")) {
-        names.extend([0, 1].map(|k| format!("{block}linear_layers.{k}.")));
+/// The linear layers of a network.
+struct Network {
+    /// Prefixes of their tensors.
+    names: Vec<String>,
+    /// Widths of all layers, inputs and outputs included.
+    widths: Vec<usize>,
+    /// Whether pairs of layers are residual blocks; not said by a network without blocks.
+    residual: Option<bool>,
+}
+
+impl Network {
+    fn below(w: &Weights, prefix: &str, inputs: usize) -> Result<Self, Error> {
+        let (mut names, mut residual) = (vec![format!("{prefix}initial_layer.")], None);
+        for block in w.numbered(&format!("{prefix}blocks.")) {
+            let is_residual = w.has(&format!("{block}linear_layers.0.bias"));
+            if residual.is_some_and(|before| before != is_residual) {
+                return w.fail(
+                    w.first_below(&block).unwrap_or(&block),
+                    "is another kind of block than those before",
+                );
+            }
+            residual = Some(is_residual);
+            if is_residual {
+                names.extend([0, 1].map(|k| format!("{block}linear_layers.{k}.")));
+            } else {
+                names.push(format!("{block}linear."));
+            }
+        }
+        names.push(format!("{prefix}final_layer."));
+        let mut widths = vec![inputs];
+        for name in &names {
+            widths.push(w.length(&format!("{name}bias"))?);
+        }
+        Ok(Self { names, widths, residual })
     }
-    names.push(format!("{prefix}final_layer."));
-    let mut widths = vec![inputs];
-    for name in &names {
-        widths.push(w.length(&format!("{name}bias"))?);
+
+    fn hidden(&self) -> Vec<usize> {
+        self.widths[1..self.widths.len() - 1].to_vec()
     }
-    Ok((names, widths))
+
+    fn outputs(&self) -> usize {
+        self.widths[self.widths.len() - 1]
+    }
+
+    /// Weights and biases, layer by layer, each with its number of columns; behind them the masks, if there are some. The last layer's rows are put in order.
+    fn take(
+        &self,
+        w: &mut Weights,
+        masked: bool,
+        ordered: impl Fn(Vec<f64>, usize) -> Vec<f64>,
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        let (mut parameters, mut masks) = (Vec::new(), Vec::new());
+        for (k, name) in self.names.iter().enumerate() {
+            let (rows, cols) = (self.widths[k + 1], self.widths[k]);
+            let put =
+                |data: Vec<f64>, width| if k + 1 == self.names.len() { ordered(data, width) } else { data };
+            parameters.push(put(w.take(&format!("{name}weight"), &[rows, cols])?, cols));
+            parameters.push(put(w.take(&format!("{name}bias"), &[rows])?, 1));
+            if masked {
+                masks.push(put(w.take(&format!("{name}mask"), &[rows, cols])?, cols));
+                // Degrees say what the masks say.
+                if w.has(&format!("{name}degrees")) {
+                    w.take(&format!("{name}degrees"), &[rows])?;
+                }
+            }
+        }
+        parameters.extend(masks);
+        Ok(parameters)
+    }
 }
 
 /// A transformer, and the places of its parameters in a column's list.
@@ -169,35 +226,33 @@ fn coupling(w: &mut Weights, prefix: &str, settings: &Settings) -> Result<Part, 
     if !passed.is_sorted() || !moved.is_sorted() {
         return w.fail(&transformed, "features must be ascending");
     }
-    if passing == 0 {
-        return w.fail(&identity, "is empty: a network without inputs is not read");
+    let network = Network::below(w, &format!("{prefix}transform_net."), passing)?;
+    if m == 0 {
+        // It moves nothing, whatever its network says.
+        network.take(w, false, |data, _| data)?;
+        return Ok(Part { layer: Permutation { indices: passed }.into(), parameters: Vec::new() });
     }
-    let (names, widths) = network(w, &format!("{prefix}transform_net."), passing)?;
-    let outputs = widths[widths.len() - 1];
     let last = format!("{prefix}transform_net.final_layer.bias");
     let affine = Scale::Sigmoid { offset: 2.0, least: LEAST };
-    let transformer = transformer(w, &last, outputs, m, settings, affine)?;
-    let mut parameters = Vec::new();
-    for (k, name) in names.iter().enumerate() {
-        let (rows, cols) = (widths[k + 1], widths[k]);
-        for (suffix, shape, width) in [("weight", vec![rows, cols], cols), ("bias", vec![rows], 1)] {
-            let data = w.take(&format!("{name}{suffix}"), &shape)?;
-            let is_last = k + 1 == names.len();
-            parameters.push(if is_last {
-                coupling_rows(data, width, m, &transformer, widths[k])
-            } else {
-                data
-            });
-        }
-    }
-    let layer = GeneralCoupling {
+    let transformer = transformer(w, &last, network.outputs(), m, settings, affine)?;
+    let hidden = network.hidden();
+    let wide = hidden[hidden.len() - 1];
+    let mut parameters =
+        network.take(w, false, |data, width| coupling_rows(data, width, m, &transformer, wide))?;
+    let mut layer = GeneralCoupling {
         dim,
         moved,
-        hidden: widths[1..widths.len() - 1].to_vec(),
+        hidden,
         activation: settings.activation(),
-        residual: true,
+        residual: network.residual.unwrap_or(true),
         transformer,
     };
+    if passing == 0 {
+        // A network without inputs is a constant.
+        let outputs = layer.constant(&parameters);
+        parameters = vec![Vec::new(), outputs];
+        (layer.hidden, layer.residual) = (Vec::new(), false);
+    }
     Ok(Part { layer: layer.into(), parameters })
 }
 
@@ -230,32 +285,21 @@ fn autoregressive(w: &mut Weights, prefix: &str, settings: &Settings) -> Result<
     let below = format!("{prefix}autoregressive_net.");
     let first = format!("{below}initial_layer.weight");
     let &[_, d] = w.shape(&first)? else { return w.fail(&first, "has not two axes") };
-    let (names, widths) = network(w, &below, d)?;
-    let outputs = widths[widths.len() - 1];
+    let network = Network::below(w, &below, d)?;
     let last = format!("{below}final_layer.bias");
-    let transformer = transformer(w, &last, outputs, d, settings, Scale::Softplus { least: LEAST })?;
+    let Some(residual) = network.residual.or(settings.residual) else {
+        return w.fail(&last, "follows no block, so that the weights do not say whether there is an activation before it; say residual = true (there is none) or false with --config");
+    };
+    let transformer =
+        transformer(w, &last, network.outputs(), d, settings, Scale::Softplus { least: LEAST })?;
     // A column's scale logit comes before its shift, as ours.
     let places: Vec<usize> = (0..transformer.parameters()).collect();
-    let (mut parameters, mut masks) = (Vec::new(), Vec::new());
-    for (k, name) in names.iter().enumerate() {
-        let (rows, cols) = (widths[k + 1], widths[k]);
-        let ordered = |data: Vec<f64>, width: usize| {
-            if k + 1 == names.len() { by_parameter(&data, width, d, &places) } else { data }
-        };
-        parameters.push(ordered(w.take(&format!("{name}weight"), &[rows, cols])?, cols));
-        parameters.push(ordered(w.take(&format!("{name}bias"), &[rows])?, 1));
-        masks.push(ordered(w.take(&format!("{name}mask"), &[rows, cols])?, cols));
-        // Degrees say what the masks say.
-        if w.has(&format!("{name}degrees")) {
-            w.take(&format!("{name}degrees"), &[rows])?;
-        }
-    }
-    parameters.extend(masks);
+    let parameters = network.take(w, true, |data, width| by_parameter(&data, width, d, &places))?;
     let layer = Autoregressive {
         order: (0..d).collect(),
-        hidden: widths[1..widths.len() - 1].to_vec(),
+        hidden: network.hidden(),
         activation: settings.activation(),
-        residual: true,
+        residual,
         transformer,
         inverse: false,
     };

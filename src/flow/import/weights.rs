@@ -16,6 +16,7 @@ struct Tensor {
 pub(super) struct Weights {
     file: String,
     tensors: BTreeMap<String, Tensor>,
+    metadata: BTreeMap<String, String>,
 }
 
 impl Weights {
@@ -23,6 +24,8 @@ impl Weights {
         let damaged =
             |e: safetensors::SafeTensorError| Error::Damaged { file: file.into(), problem: e.to_string() };
         let all = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         let mut tensors = BTreeMap::new();
         for (name, view) in all.tensors().into_iter().filter(|(name, _)| !is_foreign(name)) {
             let fail = |problem: String| Error::Tensor { file: file.into(), tensor: name.clone(), problem };
@@ -35,7 +38,27 @@ impl Weights {
             let is_single = view.dtype() == Dtype::F32;
             tensors.insert(name, Tensor { shape: view.shape().to_vec(), data, is_single, taken: false });
         }
-        Ok(Self { file: file.into(), tensors })
+        Ok(Self { file: file.into(), tensors, metadata })
+    }
+
+    /// The text that the file's writer put beside the tensors.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// Whose weights the names look like, if they look like somebody's, and what to do with them then.
+    pub fn origin(&self) -> (Option<&'static str>, &'static str) {
+        let any = |prefixes: &[&str]| prefixes.iter().any(|p| self.first_below(p).is_some());
+        if any(&["layers.0."]) {
+            return (Some("a model of eigenflow"), "it needs no import");
+        }
+        if any(&["transform.transforms.", "base.loc"]) {
+            return (Some("zuko"), "import it as zuko");
+        }
+        if any(&["_transform.", "_distribution."]) {
+            return (Some("nflows"), "import it as nflows");
+        }
+        (None, "")
     }
 
     /// An error at a tensor.
@@ -107,9 +130,19 @@ impl Weights {
         self.tensors.keys().find(|name| name.starts_with(prefix)).map(String::as_str)
     }
 
+    /// The first tensor below a prefix that is below none of `names`.
+    pub fn other_than(&self, prefix: &str, names: &[String]) -> Option<String> {
+        let other =
+            |name: &&String| name.starts_with(prefix) && !names.iter().any(|n| name.starts_with(n.as_str()));
+        self.tensors.keys().find(other).cloned()
+    }
+
     /// Whether all weights are single precision.
     pub fn is_single(&self) -> bool {
-        self.tensors.iter().filter(|(name, _)| name.ends_with("weight")).all(|(_, t)| t.is_single)
+        self.tensors
+            .iter()
+            .filter(|(name, _)| name.ends_with("weight") || name.contains("phi."))
+            .all(|(_, t)| t.is_single)
             && self.tensors.values().any(|t| t.is_single)
     }
 
@@ -117,6 +150,12 @@ impl Weights {
     pub fn finish(&self) -> Result<(), Error> {
         match self.tensors.iter().find(|(_, t)| !t.taken) {
             None => Ok(()),
+            Some((name, _)) if name.contains("batch_norm") => {
+                self.fail(name, "batch normalization inside a network is not read, only that between layers")
+            }
+            Some((name, _)) if name.contains("context_layer") => {
+                self.fail(name, "conditional networks are not read")
+            }
             Some((name, t)) => {
                 self.fail(name, format!("of shape {:?} belongs to no layer that is understood", t.shape))
             }

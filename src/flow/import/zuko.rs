@@ -1,12 +1,13 @@
 //! zuko's flows (F. Rozet et al.), from `state_dict` and back.
 //!
 //! `transform.transforms.i` is a coupling (`mask`: true passes and conditions) or an autoregressive transform (`order`:
-//! the place of each feature), whose `hyper` network gives the parameters of a feature side by side: shift and log-scale, or widths,
-//! heights and slopes of a spline. `base.loc` and `base.scale` are those of a normal distribution.
+//! the place of each feature), whose `hyper` network gives the parameters of a feature side by side: a shift, shift and log-scale, or widths,
+//! heights and slopes of a spline. One feature has no network: its parameters are `phi.k`, as those of elementwise transforms of several are. `base.loc` and `base.scale` are those of a normal distribution.
 
 use super::weights::{Weights, by_column, by_parameter};
 use super::{Error, Part, Settings};
 use crate::flow::bijections::{ActNorm, Autoregressive, GeneralCoupling};
+use crate::flow::masks;
 use crate::flow::transformer::{Logits, Scale, Spline, Transformer};
 use crate::flow::{Flow, Layer};
 use eigenflow_linalg::Real;
@@ -24,6 +25,8 @@ pub(super) fn parts(w: &mut Weights, settings: &Settings) -> Result<Vec<Part>, E
     for prefix in w.numbered("transform.transforms.") {
         parts.push(if w.has(&format!("{prefix}mask")) {
             coupling(w, &prefix, d, settings)?
+        } else if w.has(&format!("{prefix}phi.0")) {
+            elementwise(w, &prefix, d, settings)?
         } else {
             autoregressive(w, &prefix, d, settings)?
         });
@@ -57,6 +60,7 @@ fn transformer(
 ) -> Result<Transformer, Error> {
     let least = settings.slope.unwrap_or(SLOPE);
     match parameters {
+        1 => Ok(Transformer::Additive),
         2 => Ok(Transformer::Affine { scale: Scale::SoftClamp { least } }),
         n if n > 2 && (n + 1).is_multiple_of(3) => {
             let bound = settings.bound.unwrap_or(BOUND);
@@ -64,7 +68,9 @@ fn transformer(
         }
         n => w.fail(
             name,
-            format!("gives {n} parameters a feature: neither affine (2) nor a spline (3 bins - 1)"),
+            format!(
+                "gives {n} parameters a feature: neither a shift (1), affine (2) nor a spline (3 bins - 1)"
+            ),
         ),
     }
 }
@@ -75,12 +81,18 @@ fn network(w: &Weights, prefix: &str, inputs: usize) -> Result<(Vec<String>, Vec
         .map(|k| format!("{prefix}hyper.{}.", 2 * k))
         .take_while(|name| w.has(&format!("{name}weight")))
         .collect();
+    if names.is_empty() {
+        return w.fail(&format!("{prefix}hyper.0.weight"), "is missing");
+    }
+    if let Some(other) = w.other_than(&format!("{prefix}hyper."), &names) {
+        return w.fail(
+            &other,
+            "stands where an activation is expected: residual blocks and normalised features are not read",
+        );
+    }
     let mut widths = vec![inputs];
     for name in &names {
         widths.push(w.length(&format!("{name}bias"))?);
-    }
-    if names.is_empty() {
-        return w.fail(&format!("{prefix}hyper.0.weight"), "is missing");
     }
     Ok((names, widths))
 }
@@ -146,14 +158,25 @@ fn coupling(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) -> Res
 
 fn autoregressive(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) -> Result<Part, Error> {
     let name = format!("{prefix}order");
-    let order = w.take_indices(&name, d)?;
-    if order.len() != d {
+    let order = if w.has(&name) { Some(w.take_indices(&name, d)?) } else { None };
+    if let Some(order) = order.as_ref().filter(|order| order.len() != d) {
         return w.fail(&name, format!("{} places where the base has {d} features", order.len()));
     }
     let (names, widths) = network(w, prefix, d)?;
     let count = parameters_of(w, &names, &widths, d)?;
     let transformer = transformer(w, &format!("{prefix}hyper.0.weight"), count, settings)?;
     let parameters = take_network(w, &names, &widths, d, &places(&transformer), true)?;
+    let order = match order {
+        Some(order) => order,
+        // A transform of a given adjacency has no order but that of its masks.
+        None => {
+            let all: Vec<&[f64]> = parameters[2 * names.len()..].iter().map(Vec::as_slice).collect();
+            match masks::places(d, &widths, &all) {
+                Some(order) => order,
+                None => return w.fail(&name, "is missing, and the masks let features see each other"),
+            }
+        }
+    };
     let layer = Autoregressive {
         order,
         hidden: widths[1..widths.len() - 1].to_vec(),
@@ -163,6 +186,54 @@ fn autoregressive(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) 
         inverse: false,
     };
     Ok(Part { layer: layer.into(), parameters })
+}
+
+/// How `phi` shares out the parameters of a feature: one tensor each, or widths, heights and slopes.
+fn phi(transformer: &Transformer) -> Vec<usize> {
+    match transformer {
+        Transformer::Spline(s) => vec![s.bins, s.bins, s.bins - 1],
+        other => vec![1; other.parameters()],
+    }
+}
+
+/// The shape of such a tensor.
+fn phi_shape(transformer: &Transformer, columns: usize, length: usize) -> Vec<usize> {
+    match transformer {
+        Transformer::Spline(_) => vec![columns, length],
+        _ => vec![columns],
+    }
+}
+
+fn elementwise(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) -> Result<Part, Error> {
+    let first = format!("{prefix}phi.0");
+    let mut count = 0;
+    for k in 0.. {
+        let name = format!("{prefix}phi.{k}");
+        if !w.has(&name) {
+            break;
+        }
+        count += w.shape(&name)?.get(1).copied().unwrap_or(1);
+    }
+    let transformer = transformer(w, &first, count, settings)?;
+    let mut rows = vec![0.0; count * d];
+    let mut at = 0;
+    for (k, length) in phi(&transformer).into_iter().enumerate() {
+        let given = w.take(&format!("{prefix}phi.{k}"), &phi_shape(&transformer, d, length))?;
+        for (i, v) in given.into_iter().enumerate() {
+            rows[i / length * count + at + i % length] = v;
+        }
+        at += length;
+    }
+    let bias = by_parameter(&rows, 1, d, &places(&transformer));
+    let layer = GeneralCoupling {
+        dim: d,
+        moved: (0..d).collect(),
+        hidden: Vec::new(),
+        activation: settings.activation(),
+        residual: false,
+        transformer,
+    };
+    Ok(Part { layer: layer.into(), parameters: vec![Vec::new(), bias] })
 }
 
 /// A tensor to write.
@@ -190,6 +261,14 @@ pub fn export<T: Real>(flow: &Flow<T>) -> Result<Vec<u8>, Error> {
         let prefix = format!("transform.transforms.{k}.");
         let fail = |reason| Error::NoCounterpart { library: "zuko", layer: k, kind: layer.kind(), reason };
         match layer {
+            Layer::GeneralCoupling(c) if is_plain(&c.transformer, c.residual) && c.moved.len() == d => {
+                put_elementwise::<T>(&mut out, &prefix, &data[data.len() - 1], d, &c.transformer);
+            }
+            // The parameters of a single column see nothing: they are the last bias.
+            Layer::Autoregressive(a) if is_plain(&a.transformer, a.residual) && !a.inverse && d == 1 => {
+                let bias = &data[2 * a.hidden.len() + 1];
+                put_elementwise::<T>(&mut out, &prefix, bias, d, &a.transformer);
+            }
             Layer::GeneralCoupling(c) if is_plain(&c.transformer, c.residual) => {
                 let mask = (0..d).map(|j| u8::from(!c.moved.contains(&j))).collect();
                 out.push(Out {
@@ -240,11 +319,34 @@ pub fn export<T: Real>(flow: &Flow<T>) -> Result<Vec<u8>, Error> {
 /// Whether zuko's networks and parametrisation can say it.
 fn is_plain(transformer: &Transformer, residual: bool) -> bool {
     let clamped = match transformer {
-        Transformer::Affine { scale: Scale::SoftClamp { .. } } => true,
+        Transformer::Additive | Transformer::Affine { scale: Scale::SoftClamp { .. } } => true,
         Transformer::Spline(s) => matches!(s.logits, Logits::SoftClamp { .. }) && s.bins > 1,
         _ => false,
     };
     clamped && !residual
+}
+
+/// Parameters of columns that no network gives, parameter by parameter, as `phi.k`.
+fn put_elementwise<T: Real>(
+    out: &mut Vec<Out>,
+    prefix: &str,
+    bias: &[f64],
+    columns: usize,
+    transformer: &Transformer,
+) {
+    let rows = by_column(bias, 1, columns, &places(transformer));
+    let (count, mut at) = (transformer.parameters(), 0);
+    for (k, length) in phi(transformer).into_iter().enumerate() {
+        let data: Vec<f64> =
+            rows.chunks_exact(count).flat_map(|row| &row[at..at + length]).copied().collect();
+        out.push(Out {
+            name: format!("{prefix}phi.{k}"),
+            dtype: dtype::<T>(),
+            shape: phi_shape(transformer, columns, length),
+            bytes: bytes::<T>(&data),
+        });
+        at += length;
+    }
 }
 
 /// Widths of all layers of a network, from its weights.

@@ -104,6 +104,7 @@ fn options() -> Vec<Preset> {
                 activation: Some(activation),
                 bins: Some(4),
                 mask: Some(mask),
+                batch_norm: (mask == Mask::Halves).then_some(1),
                 output_affine: mask == Mask::Random,
                 ..named(flow)
             });
