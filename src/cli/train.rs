@@ -108,6 +108,13 @@ impl Job<'_> {
         let s = self.s;
         let mut options = self.settings.options(s.seed());
         let table = s.data(&self.a.data)?;
+        if resumed.is_none() {
+            // Before rows are split: those of the file are named.
+            train::check_support(&self.settings.preset(), &table.values).map_err(|e| match e {
+                e @ train::Error::OutsideSupport { .. } => Failure::Input(format!("{}: {e}", table.source)),
+                other => other.into(),
+            })?;
+        }
         let (training, valid) = match &self.settings.valid {
             Some(Valid::Data(data)) => {
                 let valid = s.data(data)?;

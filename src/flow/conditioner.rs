@@ -115,7 +115,7 @@ impl Mlp {
     }
 
     /// Records what follows the first layer's `W_0 a + b_0`, which may be the same for all rows.
-    pub(crate) fn record_after<'t, T: Real>(
+    fn record_after<'t, T: Real>(
         &self,
         r: &'t Recorder<T>,
         params: &[Var<'t, T>],

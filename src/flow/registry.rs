@@ -3,8 +3,8 @@
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
     ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Coupling, Exp, GeneralCoupling, Householder,
-    LeakyRelu, Logit, LuLinear, Permutation, Planar, PolarShear, Prelu, Radial, SCurveTube, Sinh,
-    SinhArcsinh, SoftTail, Softplus, Standardize, SwissRoll, Sylvester, Tanh,
+    LeakyRelu, Logit, LuLinear, Permutation, Planar, PolarShear, Prelu, Radial, Residual, SCurveTube, Sinh,
+    SinhArcsinh, SoftTail, Softplus, Standardize, Support, SwissRoll, Sylvester, Tanh,
 };
 use super::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
@@ -116,12 +116,14 @@ registry! {
     "polar-shear" => PolarShear,
     "prelu" => Prelu,
     "radial" => Radial,
+    "residual" => Residual,
     "s-curve-tube" => SCurveTube,
     "sinh" => Sinh,
     "sinh-arcsinh" => SinhArcsinh,
     "soft-tail" => SoftTail,
     "softplus" => Softplus,
     "standardize" => Standardize,
+    "support" => Support,
     "swiss-roll" => SwissRoll,
     "sylvester" => Sylvester,
     "tanh" => Tanh,

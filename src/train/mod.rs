@@ -18,6 +18,6 @@ pub use error::Error;
 pub use fit::fit;
 pub use objective::Penalty;
 pub use options::{Schedule, TrainOptions};
-pub use prepare::{Prepared, Preprocess, build};
+pub use prepare::{Prepared, Preprocess, build, check_support};
 pub use record::{EpochRow, Stop, TrainingRecord};
 pub use stepper::Stepper;
