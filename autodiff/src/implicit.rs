@@ -6,12 +6,15 @@ use crate::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
 use smallvec::{SmallVec, smallvec};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// How the residual of a row depends on the unknowns of that row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Structure {
     /// Residual `j` depends on unknown `j` alone: derivatives cost a division.
     Diagonal,
+    /// On that unknown and those before it in the given order of columns: derivatives cost the pushed `∂F/∂y` and a substitution.
+    Triangular(Arc<[usize]>),
     /// Every residual on every unknown: derivatives cost an LU factorisation of `∂F/∂y` a row.
     Dense,
 }
@@ -63,8 +66,8 @@ struct Implicit<E>(E);
 enum Rate<'t, T> {
     /// Its diagonal.
     Diagonal(Var<'t, T>),
-    /// Its transpose: entry `[j, i]` is `dF_i / dy_j`.
-    Dense(Var<'t, T>),
+    /// Its transpose: entry `[j, i]` is `dF_i / dy_j`; and an order in which it is upper triangular.
+    Block(Var<'t, T>, Option<Arc<[usize]>>),
 }
 
 impl<'t, T: Real> Rate<'t, T> {
@@ -83,31 +86,38 @@ impl<'t, T: Real> Rate<'t, T> {
                 let rate = expand::pull(r, &[residual], &all, &[ones], &need)?.pop().flatten();
                 Ok(Self::Diagonal(rate.unwrap_or_else(|| r.full(shape, T::ZERO))))
             }
-            Structure::Dense => {
+            structure @ (Structure::Triangular(_) | Structure::Dense) => {
+                let order = match structure {
+                    Structure::Triangular(order) => Some(order),
+                    _ => None,
+                };
                 let n = shape.cols();
                 let still = x.iter().map(|&x| (x, Tangent::zero(x.cols())));
                 let seeds: Vec<_> = still.chain([(y, Tangent::identity(n))]).collect();
                 let block = r.push(&[residual], &seeds)?.pop().and_then(|t| t.into_block(r, shape, n));
-                Ok(Self::Dense(block.unwrap_or_else(|| r.full(shape.with_tangents(n), T::ZERO))))
+                let block = block.unwrap_or_else(|| r.full(shape.with_tangents(n), T::ZERO));
+                Ok(Self::Block(block, order))
             }
         }
     }
 
     /// `-(∂F/∂y)⁻¹ t`.
     fn push(&self, r: &'t Recorder<T>, shape: Shape, t: &Tangent<'t, T>) -> Tangent<'t, T> {
-        match *self {
+        match self {
             Self::Diagonal(rate) => t.scale(-rate.recip()),
-            Self::Dense(block) => t.linear(r, shape, shape.cols(), |lines| {
-                -r.apply(RowSolve { transpose: true }, &[block, lines])
+            Self::Block(block, order) => t.linear(r, shape, shape.cols(), |lines| {
+                -r.apply(RowSolve { transpose: true, order: order.clone() }, &[*block, lines])
             }),
         }
     }
 
     /// `-(∂F/∂y)⁻ᵀ c`.
     fn pull(&self, r: &'t Recorder<T>, c: Var<'t, T>) -> Var<'t, T> {
-        match *self {
+        match self {
             Self::Diagonal(rate) => c.chain(-rate.recip()),
-            Self::Dense(block) => -r.apply(RowSolve { transpose: false }, &[block, c]),
+            Self::Block(block, order) => {
+                -r.apply(RowSolve { transpose: false, order: order.clone() }, &[*block, c])
+            }
         }
     }
 }

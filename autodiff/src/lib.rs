@@ -11,6 +11,7 @@ mod error;
 pub mod expand;
 mod forward;
 pub mod implicit;
+mod nested;
 mod plan;
 pub mod primitive;
 pub mod primitives;
@@ -27,6 +28,7 @@ pub use drivers::{
     Mode, grad, hessian, hvp, jacobian, jvp, pull_jacobian, push_jacobian, value_and_grad, vjp,
 };
 pub use error::Error;
+pub use nested::Nested;
 pub use primitive::Primitive;
 pub use primitives::mask::Mask;
 pub use recorder::Recorder;

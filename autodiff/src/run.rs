@@ -88,6 +88,7 @@ impl<T: Real> Program<T> {
             workspace: Workspace::for_shared(plan),
             workspaces: Vec::new(),
             prepared: false,
+            alone: false,
         }
     }
 
@@ -124,9 +125,17 @@ pub struct Runner<T> {
     workspaces: Vec<Mutex<Workspace<T>>>,
     /// Whether every thread has the memory that it keeps for products.
     prepared: bool,
+    /// Whether all runs stay on the calling thread.
+    alone: bool,
 }
 
 impl<T: Real> Runner<T> {
+    /// The same, staying on the calling thread: for runs inside an operation of another program, whose workers must not wait
+    /// for each other.
+    pub(crate) fn alone(self) -> Self {
+        Self { alone: true, prepared: true, ..self }
+    }
+
     /// The program that this runs.
     pub fn program(&self) -> &Program<T> {
         &self.program
@@ -147,7 +156,7 @@ impl<T: Real> Runner<T> {
         let program = Arc::clone(&self.program.inner);
         let Inner { tape, plan } = &*program;
         check(tape, plan, rows, batch, shared, outputs)?;
-        let threads = rayon::current_num_threads();
+        let threads = if self.alone { 1 } else { rayon::current_num_threads() };
         if self.workspaces.len() < threads {
             // All at once: which of them a run touches depends on how threads share the work.
             self.workspaces.resize_with(threads, || Mutex::new(Workspace::for_shards(plan)));

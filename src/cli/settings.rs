@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use crate::data::Table;
 use crate::flow::Base;
-use crate::flow::presets::{Mask, NAMES, Name, Nonlinearity, Preset};
+use crate::flow::presets::{Intervals, Mask, NAMES, Name, Nonlinearity, Preset};
 use crate::train::{self, Design, Preprocess, Race, Schedule, TrainOptions, race};
 use eigenflow_linalg::Real;
 use serde::Deserialize;
@@ -14,16 +14,21 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
-    /// Flow: affine, glow, iaf, maf, nice, nsf, nsf-ar, paper, paper-tril or realnvp [default: realnvp]
+    /// Flow: affine, glow, iaf, maf, nice, nsf, nsf-ar, paper, paper-tril, planar, radial, realnvp, residual or sylvester
+    /// [default: realnvp]
     #[arg(long, value_name = "F", value_parser = flow)]
     pub flow: Option<Name>,
     /// Number of layers: couplings of realnvp, nice, nsf, steps of glow [default: 8], autoregressive layers of maf, iaf,
-    /// nsf-ar [default: 5], activations of paper [default: 4]
+    /// nsf-ar [default: 5], activations of paper [default: 4], layers of planar and radial [default: 16], of sylvester [default: 8], of
+    /// residual [default: 6]
     #[arg(long, value_name = "L")]
     pub layers: Option<usize>,
-    /// Widths of a conditioner's hidden layers [default: 128,128]
+    /// Widths of a conditioner's hidden layers [default: 128,128; residual 64,64]
     #[arg(long, value_name = "W,W", value_delimiter = ',')]
     pub hidden: Option<Vec<usize>>,
+    /// Residual networks as conditioners: pairs of hidden layers are blocks that are added [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub residual: Option<bool>,
     /// Activation: prelu, sinh or asinh of paper [default: prelu]; tanh, relu or silu of conditioners
     /// [default: silu]
     #[arg(long, value_name = "A", value_parser = named::<Nonlinearity>)]
@@ -34,7 +39,7 @@ pub(crate) struct Settings {
     /// Bound c of a coupling's log-scale: the scale lies in [e^-c, e^c] [default: 2]
     #[arg(long, value_name = "C", allow_negative_numbers = true)]
     pub scale_bound: Option<f64>,
-    /// How couplings split columns: halves, alternating or random [default: random]; random orders the columns of
+    /// How couplings split columns: halves, alternating, mixed (both in turn) or random [default: random]; random orders the columns of
     /// autoregressive layers at random, otherwise the given order and its reverse take turns
     #[arg(long, value_name = "MASK", value_parser = named::<Mask>)]
     pub mask: Option<Mask>,
@@ -44,6 +49,10 @@ pub(crate) struct Settings {
     /// An affine layer at the latent end [default: false; true in verify]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub output_affine: Option<bool>,
+    /// Where the columns' values lie, so that the model has no mass outside: positive, two ends as 0,1 or -inf,3, or real; one for
+    /// all columns, or one for each with ; between them (in a file: a list) [default: real]
+    #[arg(long, value_name = "SUPPORT", allow_hyphen_values = true)]
+    pub support: Option<Intervals>,
     /// Base density: normal, diagonal, mixture (of diagonal normals), student (Student's t, degrees of freedom for each column) or
     /// uniform on (0, 1) [default: normal]
     #[arg(long, value_name = "B", value_parser = named::<Family>)]
@@ -188,6 +197,7 @@ impl WithFile {
             flow,
             layers,
             hidden,
+            residual,
             activation,
             bins,
             scale_bound,
@@ -197,6 +207,7 @@ impl WithFile {
             base,
             base_components,
             base_fixed,
+            support,
             preprocess,
             epochs,
             batch,
@@ -234,12 +245,14 @@ impl Settings {
             flow: self.flow.unwrap_or_default(),
             layers: self.layers,
             hidden: self.hidden.clone(),
+            residual: self.residual.unwrap_or(false),
             activation: self.activation,
             bins: self.bins,
             scale_bound: self.scale_bound,
             mask: self.mask,
             batch_norm: self.batch_norm,
             output_affine: self.output_affine.unwrap_or(false),
+            support: self.support.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::session::{Dtype, Session, warn};
 use super::settings::{Settings, WithFile};
 use crate::data::{Element, Table};
 use crate::flow::bijections::Squash;
-use crate::flow::{AnyModel, Base, Layer, Model};
+use crate::flow::{AnyModel, Base, Layer, Model, Variable};
 use crate::train::{self, Design, EpochRow, HeldOut, Preprocess, Race, State, TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
 use serde_json::{Value, json};
@@ -125,6 +125,9 @@ impl Job<'_> {
         let s = self.s;
         let mut options = self.settings.options(s.seed());
         let (table, variables) = context::joint(s, &self.a.data, resumed.map(AnyModel::context))?;
+        if resumed.is_none() {
+            self.check_support(&table, &variables)?;
+        }
         let parts = Parts::of(s, table, &variables, &self.settings, options.valid)?;
         if self.settings.epochs.is_none() {
             options.epochs = TrainOptions::epochs_for(parts.training.rows());
@@ -155,6 +158,16 @@ impl Job<'_> {
         model.save(&self.a.out)?;
         checkpoint::save(&self.checkpoint, model, &chosen.state, &chosen.provenance)?;
         self.summary(&runs, best, &record, parts.valid.as_ref().unwrap_or(&parts.training))
+    }
+
+    /// That all rows lie where the settings say, before they are split: those of the file are named.
+    fn check_support(&self, table: &Table, variables: &[Variable]) -> Result<(), Failure> {
+        let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
+        let x = Matrix::from_fn(table.rows(), own, |i, j| table.values[(i, j)]);
+        train::check_support(&self.settings.preset(), &x).map_err(|e| match e {
+            e @ train::Error::OutsideSupport { .. } => Failure::Input(format!("{}: {e}", table.source)),
+            other => other.into(),
+        })
     }
 
     /// One run, with one seed.

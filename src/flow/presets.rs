@@ -1,17 +1,32 @@
 //! Flows by name: see [`NAMES`].
 
 use super::bijections::{
-    ActNorm, Affine, Asinh, Autoregressive, BatchNorm, Coupling, Form, GeneralCoupling, LuLinear,
-    Permutation, Prelu, Sinh,
+    ActNorm, Affine, Asinh, Autoregressive, BatchNorm, Coupling, Form, GeneralCoupling, Interval, LuLinear,
+    MOST_COLUMNS, Permutation, Planar, Prelu, Radial, Residual, Sinh, Support, Sylvester,
 };
 use super::conditioner::Activation;
 use super::transformer::{Scale, Spline, Transformer};
 use super::{Error, Layer};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// Names of the flows that are built.
-pub const NAMES: &[&str] =
-    &["affine", "glow", "iaf", "maf", "nice", "nsf", "nsf-ar", "paper", "paper-tril", "realnvp"];
+pub const NAMES: &[&str] = &[
+    "affine",
+    "glow",
+    "iaf",
+    "maf",
+    "nice",
+    "nsf",
+    "nsf-ar",
+    "paper",
+    "paper-tril",
+    "planar",
+    "radial",
+    "realnvp",
+    "residual",
+    "sylvester",
+];
 
 /// Which flow, with every option that a preset takes. `None` is the preset's own default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,12 +34,16 @@ pub const NAMES: &[&str] =
 pub struct Preset {
     /// One of [`NAMES`].
     pub flow: Name,
-    /// Number of layers: couplings (8), autoregressive layers (5), activations of `paper` (4).
+    /// Number of layers: couplings (8), autoregressive layers (5), activations of `paper` (4), planar and radial layers (16),
+    /// Sylvester (8) and residual ones (6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<usize>,
-    /// Widths of the conditioner's hidden layers (128, 128).
+    /// Widths of the conditioner's hidden layers (128, 128; 64, 64 for `residual`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<Vec<usize>>,
+    /// Whether conditioners are residual networks: an odd number of hidden layers of one width (128, 128, 128).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub residual: bool,
     /// `prelu`, `sinh`, `asinh` for `paper`; `tanh`, `relu`, `silu` for conditioners.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<Nonlinearity>,
@@ -43,6 +62,49 @@ pub struct Preset {
     pub batch_norm: Option<usize>,
     /// An affine layer at the latent end.
     pub output_affine: bool,
+    /// Where the columns' values lie: one interval for all of them, or one for each. The map to the whole line is put before
+    /// everything else where a flow is built for data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub support: Option<Intervals>,
+}
+
+/// One interval for all columns, or one for each; written with `;` between them, or in a file as a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "OneOrMany", into = "OneOrMany")]
+pub struct Intervals(pub Vec<Interval>);
+
+/// How intervals stand in a file.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(Interval),
+    Many(Vec<Interval>),
+}
+
+impl From<OneOrMany> for Intervals {
+    fn from(given: OneOrMany) -> Self {
+        match given {
+            OneOrMany::One(interval) => Self(vec![interval]),
+            OneOrMany::Many(intervals) => Self(intervals),
+        }
+    }
+}
+
+impl From<Intervals> for OneOrMany {
+    fn from(intervals: Intervals) -> Self {
+        match intervals.0[..] {
+            [interval] => Self::One(interval),
+            _ => Self::Many(intervals.0),
+        }
+    }
+}
+
+impl FromStr for Intervals {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(';').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// Name of a preset.
@@ -69,9 +131,18 @@ pub enum Name {
     Paper,
     /// The same with lower triangular matrices: a Knothe-Rosenblatt map.
     PaperTril,
+    /// Planar layers, scales at the end (Rezende and Mohamed 2015).
+    Planar,
+    /// Radial layers, scales at the end (Rezende and Mohamed 2015).
+    Radial,
     /// Affine couplings.
     #[default]
     Realnvp,
+    /// The identity plus a contraction, with scales before each layer and at the end (Behrmann et al. 2019, Chen et al. 2019). At most 64
+    /// columns.
+    Residual,
+    /// Sylvester layers with up to 8 axes each, scales at the end (van den Berg et al. 2018).
+    Sylvester,
 }
 
 impl Name {
@@ -87,7 +158,11 @@ impl Name {
             Self::NsfAr => "nsf-ar",
             Self::Paper => "paper",
             Self::PaperTril => "paper-tril",
+            Self::Planar => "planar",
+            Self::Radial => "radial",
             Self::Realnvp => "realnvp",
+            Self::Residual => "residual",
+            Self::Sylvester => "sylvester",
         }
     }
 }
@@ -118,6 +193,8 @@ pub enum Mask {
     Halves,
     /// Even and odd columns move in turn.
     Alternating,
+    /// The second half moves, the first half, even columns, odd columns, and so on.
+    Mixed,
     /// A random half moves, then the other one, then another random one.
     #[default]
     Random,
@@ -147,13 +224,33 @@ impl Preset {
             Name::NsfAr => self.autoregressive(dim, seed, &self.spline()?, false)?,
             Name::Paper => self.paper(dim, Form::Full)?,
             Name::PaperTril => self.paper(dim, Form::LowerTriangular)?,
-            Name::Realnvp => self.realnvp(dim, seed)?,
+            Name::Planar => self.stacked(dim, 16, &Planar { dim }.into())?,
+            Name::Radial => self.stacked(dim, 16, &Radial { dim }.into())?,
+            Name::Realnvp => self.couplings(dim, seed, &self.affine()?)?,
+            Name::Residual => self.residual(dim)?,
+            Name::Sylvester => self.stacked(dim, 8, &Sylvester { dim, axes: dim.min(AXES) }.into())?,
         };
         let ends_affine = matches!(layers.last(), Some(Layer::Affine(_)));
         if self.output_affine && !ends_affine {
             layers.push(Affine::new(dim, Form::Full).into());
         }
         Ok(layers)
+    }
+
+    /// The layer that takes the columns' intervals to the line, if any are given.
+    ///
+    /// # Errors
+    /// If there are neither one nor `dim` of them.
+    pub fn support(&self, dim: usize) -> Result<Option<Support>, Error> {
+        let Some(Intervals(given)) = &self.support else { return Ok(None) };
+        match given[..] {
+            [one] => Ok(Some(Support { columns: vec![one; dim] })),
+            _ if given.len() == dim => Ok(Some(Support { columns: given.clone() })),
+            _ => self.fail(
+                "--support",
+                "must have one interval for all columns, or one for each, with ; between them",
+            ),
+        }
     }
 
     fn fail<S>(&self, option: &'static str, reason: &'static str) -> Result<S, Error> {
@@ -188,16 +285,23 @@ impl Preset {
     }
 
     /// The conditioner's nonlinearity and widths.
-    fn conditioner(&self) -> Result<(Activation, Vec<usize>), Error> {
+    fn conditioner(&self, default: &[usize]) -> Result<(Activation, Vec<usize>), Error> {
         let activation = match self.activation.unwrap_or(Nonlinearity::Silu) {
             Nonlinearity::Tanh => Activation::Tanh,
             Nonlinearity::Relu => Activation::Relu,
             Nonlinearity::Silu => Activation::Silu,
             _ => return self.fail("--activation", "must be tanh, relu or silu"),
         };
-        let hidden = self.hidden.clone().unwrap_or_else(|| vec![128, 128]);
+        let default = if self.residual { &RESIDUAL_WIDTHS } else { default };
+        let hidden = self.hidden.clone().unwrap_or_else(|| default.to_vec());
         if hidden.iter().any(|&w| w == 0 || w > 65_536) {
             return self.fail("--hidden", "widths must be between 1 and 65536");
+        }
+        if self.residual && (hidden.len().is_multiple_of(2) || hidden.iter().any(|w| *w != hidden[0])) {
+            return self.fail(
+                "--hidden",
+                "must be an odd number of equal widths for a residual network, as 128,128,128",
+            );
         }
         Ok((activation, hidden))
     }
@@ -226,7 +330,13 @@ impl Preset {
     fn moved(&self, dim: usize, seed: u64, k: usize) -> Vec<usize> {
         match self.mask.unwrap_or_default() {
             Mask::Halves => (dim / 2..dim).collect(),
-            Mask::Alternating => (0..dim).filter(|j| dim == 1 || j % 2 == k % 2).collect(),
+            _ if dim == 1 => vec![0],
+            Mask::Alternating => (0..dim).filter(|j| j % 2 == k % 2).collect(),
+            Mask::Mixed => match k % 4 {
+                0 => (dim / 2..dim).collect(),
+                1 => (0..dim / 2).collect(),
+                k => (0..dim).filter(|j| j % 2 == k % 2).collect(),
+            },
             Mask::Random => random_half(dim, seed, k),
         }
     }
@@ -236,33 +346,51 @@ impl Preset {
         (self.mask == Some(Mask::Halves)).then(|| Permutation::reversed(dim).into())
     }
 
-    fn realnvp(&self, dim: usize, seed: u64) -> Result<Vec<Layer>, Error> {
-        let (activation, hidden) = self.conditioner()?;
-        let bound = self.bound()?;
+    /// Coupling `k`: an affine one with a perceptron is one operation.
+    fn coupling(&self, dim: usize, seed: u64, k: usize, transformer: &Transformer) -> Result<Layer, Error> {
+        let (activation, hidden) = self.conditioner(&WIDTHS)?;
+        let moved = self.moved(dim, seed, k);
+        Ok(match *transformer {
+            Transformer::Affine { scale: Scale::Tanh { bound } } if !self.residual => {
+                Coupling { dim, moved, hidden, activation, bound }.into()
+            }
+            _ => {
+                let (residual, transformer) = (self.residual, transformer.clone());
+                GeneralCoupling { dim, moved, hidden, activation, residual, transformer }.into()
+            }
+        })
+    }
+
+    fn couplings(&self, dim: usize, seed: u64, transformer: &Transformer) -> Result<Vec<Layer>, Error> {
         let mut layers: Vec<Layer> = Vec::new();
         for k in 0..self.count(8)? {
-            let moved = self.moved(dim, seed, k);
-            layers.push(Coupling { dim, moved, hidden: hidden.clone(), activation, bound }.into());
+            layers.push(self.coupling(dim, seed, k, transformer)?);
             layers.extend(self.between(dim));
         }
         Ok(layers)
     }
 
-    fn couplings(&self, dim: usize, seed: u64, transformer: &Transformer) -> Result<Vec<Layer>, Error> {
-        let (activation, hidden) = self.conditioner()?;
-        let mut layers: Vec<Layer> = Vec::new();
-        for k in 0..self.count(8)? {
-            let coupling = GeneralCoupling {
-                dim,
-                moved: self.moved(dim, seed, k),
-                hidden: hidden.clone(),
-                activation,
-                residual: false,
-                transformer: transformer.clone(),
-            };
-            layers.push(coupling.into());
-            layers.extend(self.between(dim));
+    /// Layers of one kind, each with its own start; scales at the end.
+    fn stacked(&self, dim: usize, default: usize, layer: &Layer) -> Result<Vec<Layer>, Error> {
+        let mut layers = vec![layer.clone(); self.count(default)?];
+        layers.push(ActNorm { dim }.into());
+        Ok(layers)
+    }
+
+    fn residual(&self, dim: usize) -> Result<Vec<Layer>, Error> {
+        if dim > MOST_COLUMNS {
+            return self.fail(
+                "--flow",
+                "takes an exact log-determinant, for at most 64 columns; choose another flow",
+            );
         }
+        let (activation, hidden) = self.conditioner(&[64, 64])?;
+        let mut layers: Vec<Layer> = Vec::new();
+        for _ in 0..self.count(6)? {
+            layers.push(ActNorm { dim }.into());
+            layers.push(Residual { dim, hidden: hidden.clone(), activation }.into());
+        }
+        layers.push(ActNorm { dim }.into());
         Ok(layers)
     }
 
@@ -273,15 +401,13 @@ impl Preset {
     }
 
     fn glow(&self, dim: usize, seed: u64) -> Result<Vec<Layer>, Error> {
-        let (activation, hidden) = self.conditioner()?;
-        let bound = self.bound()?;
+        let transformer = self.affine()?;
         let mut layers: Vec<Layer> = Vec::new();
         for k in 0..self.count(8)? {
             layers.push(ActNorm { dim }.into());
             layers.push(Permutation { indices: shuffled(dim, seed, "permutation", k) }.into());
             layers.push(LuLinear::new(dim).into());
-            let moved = self.moved(dim, seed, k);
-            layers.push(Coupling { dim, moved, hidden: hidden.clone(), activation, bound }.into());
+            layers.push(self.coupling(dim, seed, k, &transformer)?);
         }
         Ok(layers)
     }
@@ -293,7 +419,7 @@ impl Preset {
         transformer: &Transformer,
         inverse: bool,
     ) -> Result<Vec<Layer>, Error> {
-        let (activation, hidden) = self.conditioner()?;
+        let (activation, hidden) = self.conditioner(&WIDTHS)?;
         let (count, every) = (self.count(5)?, self.batch_norm.unwrap_or(0));
         let layer = |k: usize| -> Layer {
             let order = match self.mask {
@@ -302,7 +428,8 @@ impl Preset {
                 _ => (0..dim).collect(),
             };
             let (hidden, transformer) = (hidden.clone(), transformer.clone());
-            Autoregressive { order, hidden, activation, residual: false, transformer, inverse }.into()
+            let residual = self.residual;
+            Autoregressive { order, hidden, activation, residual, transformer, inverse }.into()
         };
         let mut layers = Vec::new();
         for k in 0..count {
@@ -315,8 +442,17 @@ impl Preset {
     }
 }
 
+/// Widths of conditioners.
+const WIDTHS: [usize; 2] = [128, 128];
+
+/// Widths of residual ones: a layer and a block.
+const RESIDUAL_WIDTHS: [usize; 3] = [128, 128, 128];
+
 /// Half the side of the box of splines.
 const BOX: f64 = 5.0;
+
+/// Most axes of a Sylvester layer.
+const AXES: usize = 8;
 
 /// The columns in a random order: a pure function of its arguments.
 fn shuffled(dim: usize, seed: u64, purpose: &'static str, k: usize) -> Vec<usize> {

@@ -3,8 +3,9 @@
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness, Values};
 use super::bijections::{
     ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Conditional, Coupling, Exp, GeneralCoupling,
-    Householder, LeakyRelu, Logit, LuLinear, Permutation, Planar, PolarShear, Prelu, Radial, SCurveTube,
-    Sinh, SinhArcsinh, SoftTail, Softplus, Squash, Standardize, SwissRoll, Sylvester, Tanh,
+    Householder, LeakyRelu, Logit, LuLinear, Permutation, Planar, PolarShear, Prelu, Radial, Residual,
+    SCurveTube, Sinh, SinhArcsinh, SoftTail, Softplus, Squash, Standardize, Support, SwissRoll, Sylvester,
+    Tanh,
 };
 use super::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
@@ -121,6 +122,7 @@ registry! {
     "polar-shear" => PolarShear,
     "prelu" => Prelu,
     "radial" => Radial,
+    "residual" => Residual,
     "s-curve-tube" => SCurveTube,
     "sinh" => Sinh,
     "sinh-arcsinh" => SinhArcsinh,
@@ -128,6 +130,7 @@ registry! {
     "softplus" => Softplus,
     "squash" => Squash,
     "standardize" => Standardize,
+    "support" => Support,
     "swiss-roll" => SwissRoll,
     "sylvester" => Sylvester,
     "tanh" => Tanh,

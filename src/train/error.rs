@@ -22,6 +22,21 @@ pub enum Error {
         /// The range.
         range: &'static str,
     },
+    /// A row outside the support that was asked for.
+    #[error(
+        "row {row}, column {column} of the data is {value}, outside the support {support} (ends do not belong to it); mend or \
+         remove the row, or widen --support"
+    )]
+    OutsideSupport {
+        /// First such row, counted from 0.
+        row: usize,
+        /// Its column, counted from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+        /// The column's support.
+        support: String,
+    },
     /// A number that is not finite in a training step.
     #[error(
         "training met a number that is not finite at step {step} (epoch {epoch}): {place}; the last good \

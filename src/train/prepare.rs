@@ -1,7 +1,7 @@
 //! A fresh flow for given data: preprocessing set from the rows, then the core.
 
 use super::{Error, TrainOptions};
-use crate::flow::bijections::{Affine, Form, SoftTail, Squash, Standardize};
+use crate::flow::bijections::{Affine, Form, SoftTail, Squash, Standardize, Support};
 use crate::flow::presets::{Name, Preset};
 use crate::flow::{Base, Flow, Layer, Parameter, Variable};
 use eigenflow_linalg::eigen::eigh;
@@ -51,7 +51,7 @@ const KNEE: f64 = 5.0;
 /// Builds a flow of the preset for the rows `x`, in data units.
 ///
 /// # Errors
-/// If there are fewer than two rows, an entry is not finite, or an option is out of range.
+/// If there are fewer than two rows, an entry is not finite or outside its column's support, or an option is out of range.
 pub fn build<T: Real>(
     preset: &Preset,
     preprocess: Preprocess,
@@ -112,6 +112,11 @@ pub fn build_given<T: Real>(
         return Err(crate::flow::Error::NotFinite { what: "context", row, column }.into());
     }
     let d = x.cols();
+    let given = x;
+    check_support(preset, x)?;
+    let support = preset.support(d)?;
+    let mapped = support.as_ref().map(|support| on_the_line(support, x)).transpose()?;
+    let x = mapped.as_ref().unwrap_or(given);
     let (mean, mut scale) = moments(x);
     let constant: Vec<usize> = (0..d).filter(|&j| is_constant(mean[j], scale[j])).collect();
     constant.iter().for_each(|&j| scale[j] = 1.0);
@@ -128,7 +133,9 @@ pub fn build_given<T: Real>(
         spectrum.values.iter().filter(|&&l| l <= NULL * largest.max(f64::MIN_POSITIVE)).count();
 
     let mut layers: Vec<Layer> = Vec::new();
-    let preprocessing = usize::from(preprocess != Preprocess::None);
+    let standardize = usize::from(support.is_some());
+    let preprocessing = standardize + usize::from(preprocess != Preprocess::None);
+    layers.extend(support.map(Layer::from));
     if preprocess != Preprocess::None {
         layers.push(Standardize { dim: d }.into());
     }
@@ -162,8 +169,8 @@ pub fn build_given<T: Real>(
         }
     };
     if preprocess != Preprocess::None {
-        set("layers.0.mean", &mean);
-        set("layers.0.scale", &scale);
+        set(&format!("layers.{standardize}.mean"), &mean);
+        set(&format!("layers.{standardize}.scale"), &scale);
     }
     if preprocess == Preprocess::Whiten {
         // Input noise adds σ² to every variance, the penalty 2α: both are the ridge of the optimum.
@@ -173,11 +180,28 @@ pub fn build_given<T: Real>(
         let v = &spectrum.vectors;
         let root: Vec<f64> = spectrum.values.iter().map(|l| (l.max(0.0) + ridge).sqrt().recip()).collect();
         let w = Matrix::from_fn(d, d, |i, j| (0..d).map(|k| v[(i, k)] * root[k] * v[(j, k)]).sum());
-        set("layers.1.weight", w.data());
+        set(&format!("layers.{preprocessing}.weight"), w.data());
     }
     normalise_activations(&mut flow, rows)?;
     let warnings = warnings(&constant, null_directions, options);
     Ok(Prepared { flow, warnings, constant, null_directions })
+}
+
+/// That the rows lie where the preset's `support` says.
+///
+/// # Errors
+/// [`Error::OutsideSupport`] names the first row and column that does not, or the option is not one for these columns.
+pub fn check_support(preset: &Preset, x: &Matrix<f64>) -> Result<(), Error> {
+    let Some(Support { columns }) = preset.support(x.cols())? else { return Ok(()) };
+    let outside = |k: &usize| !columns[k % x.cols()].contains(x.data()[*k]);
+    let Some(k) = (0..x.data().len()).find(outside) else { return Ok(()) };
+    let (row, column) = (k / x.cols(), k % x.cols());
+    Err(Error::OutsideSupport { row, column, value: x.data()[k], support: columns[column].to_string() })
+}
+
+/// The rows with each column's interval taken to the line.
+fn on_the_line(support: &Support, x: &Matrix<f64>) -> Result<Matrix<f64>, Error> {
+    Ok(Flow::<f64>::new(vec![support.clone().into()], 1, 0)?.normalize(x)?.0)
 }
 
 /// Rows from which activation normalization starts.

@@ -48,6 +48,11 @@ fn every_flow_and_preprocessing_trains() {
         "--flow nsf --layers 2 --hidden 4 --bins 4 --preprocess whiten",
         "--flow nsf-ar --layers 2 --hidden 4,4 --bins 3 --activation relu --alpha 0.01",
         "--flow realnvp --layers 2 --hidden 4 --preprocess whiten --mask random --activation tanh",
+        "--flow planar --layers 3",
+        "--flow realnvp --layers 4 --hidden 4,4,4 --residual --mask mixed",
+        "--flow radial --layers 3 --dtype f32",
+        "--flow sylvester --layers 2 --preprocess whiten",
+        "--flow residual --layers 2 --hidden 4 --support -9,9",
     ] {
         let train =
             format!("train builtin:two-moons?n=120 --out m.safetensors {options} --epochs 2 --lr 0.001");
@@ -55,6 +60,42 @@ fn every_flow_and_preprocessing_trains() {
         assert_eq!((&json["epochs"], &json["stop"]), (&2.into(), &"finished".into()), "{options}");
         room.ok("log-prob m.safetensors builtin:two-moons?n=5");
     }
+}
+
+#[test]
+fn a_support_is_kept_and_rows_outside_are_named() {
+    let room = Room::new();
+    let rows: Vec<String> = (1..80).map(|i| format!("{},{}\n", f64::from(i) / 80.0, i * i)).collect();
+    room.write("d.csv", format!("share,count\n{}", rows.concat()));
+    room.write(
+        "c.toml",
+        "support = [\"0,1\", \"positive\"]\nflow = \"nsf\"\nlayers = 2\nhidden = [4]\nbins = 3\n",
+    );
+    room.ok("train d.csv --out m.safetensors --config c.toml --epochs 2");
+    room.ok("sample m.safetensors -n 500 --temperature 2 --out s.csv");
+    let samples = String::from_utf8(room.read("s.csv")).unwrap();
+    let mut seen = 0;
+    for line in samples.lines() {
+        let Some([share, count]) =
+            line.split_once(',').and_then(|(a, b)| Some([a.parse().ok()?, b.parse::<f64>().ok()?]))
+        else {
+            continue; // the header
+        };
+        let share: f64 = share;
+        assert!((0.0..=1.0).contains(&share) && count >= 0.0, "{line}");
+        seen += 1;
+    }
+    assert_eq!(seen, 500);
+    let train = "train d.csv --out n.safetensors --flow affine --epochs 1";
+    room.says(
+        &format!("{train} --support 0,1"),
+        2,
+        &["d.csv", "row 0", "column 1", "outside the support 0,1"],
+    );
+    room.says(&format!("{train} --support 1,0"), 2, &["--support", "positive"]);
+    room.says(&format!("{train} --support positive;0,1;real"), 2, &["--support", "one for each"]);
+    room.write("o.csv", "share,count\n0.5,3\n1.5,3\n");
+    room.says("log-prob m.safetensors o.csv", 2, &["row 1", "support", "column 0"]);
 }
 
 #[test]

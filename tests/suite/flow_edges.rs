@@ -4,8 +4,8 @@ use crate::zoo;
 
 use eigenflow::flow::bijection::Bijection;
 use eigenflow::flow::bijections::{
-    Affine, BatchNorm, Coupling, Form, Logit, Permutation, PolarShear, Prelu, SCurveTube, Sinh, SoftTail,
-    Standardize, SwissRoll,
+    Affine, BatchNorm, Coupling, Form, Householder, Logit, Permutation, Planar, PolarShear, Prelu, Residual,
+    SCurveTube, Sinh, SoftTail, Standardize, SwissRoll, Sylvester,
 };
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
@@ -251,11 +251,33 @@ fn malformed_flows_are_refused() {
         SwissRoll { from: 3.0, ..SwissRoll::new(0.1) }.into(),
         SwissRoll { to: 4.0, ..SwissRoll::new(0.1) }.into(),
         SwissRoll { axis: [f64::NAN, 0.0], ..SwissRoll::new(0.1) }.into(),
+        Sylvester { dim: 2, axes: 0 }.into(),
+        Sylvester { dim: 2, axes: 3 }.into(),
+        Residual { dim: 65, hidden: vec![4], activation: Activation::Tanh }.into(),
+        Residual { dim: 2, hidden: vec![0], activation: Activation::Tanh }.into(),
     ];
     for layer in bad {
         let kind = layer.kind();
         assert!(layer.check().is_err());
         assert!(matches!(new(vec![layer], 0), Error::Layer { layer: 0, kind: k, .. } if k == kind), "{kind}");
+    }
+}
+
+/// Axes without a direction, from a file.
+#[test]
+fn axes_of_zeros_are_refused() {
+    let layers: Vec<Layer> = vec![
+        Planar { dim: 2 }.into(),
+        Sylvester { dim: 2, axes: 2 }.into(),
+        Householder { dim: 2, reflections: 2 }.into(),
+    ];
+    for layer in layers {
+        let kind = layer.kind();
+        let mut flow = Flow::<f64>::new(vec![layer], 0, 0).unwrap();
+        flow.check_parameters().unwrap();
+        flow.parameters_mut()[0].data[..2].fill(0.0);
+        let error = flow.check_parameters().unwrap_err();
+        assert!(matches!(error, Error::Layer { layer: 0, kind: k, .. } if k == kind), "{error}");
     }
 }
 
@@ -288,6 +310,9 @@ fn presets_refuse_what_is_not_theirs() {
         Preset { hidden: Some(vec![3, 0]), ..named(Name::Realnvp) },
         Preset { scale_bound: Some(0.0), ..named(Name::Realnvp) },
         Preset { scale_bound: Some(f64::NAN), ..named(Name::Realnvp) },
+        Preset { residual: true, hidden: Some(vec![4, 4]), ..named(Name::Nsf) },
+        Preset { residual: true, hidden: Some(vec![4, 4, 5]), ..named(Name::Maf) },
+        Preset { hidden: Some(vec![0]), ..named(Name::Residual) },
     ];
     for preset in wrong {
         assert!(matches!(preset.layers(2, 0), Err(Error::Option { .. })), "{preset:?}");

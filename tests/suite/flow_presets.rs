@@ -20,9 +20,13 @@ fn mean(x: &[f64]) -> f64 {
 #[test]
 fn each_trains_and_passes_the_claims() {
     let (x, fresh) = (moons(600), moons(1000));
-    for name in [Name::Nice, Name::Glow, Name::Maf, Name::Iaf, Name::Nsf, Name::NsfAr] {
+    let conditioned = [Name::Nice, Name::Glow, Name::Maf, Name::Iaf, Name::Nsf, Name::NsfAr];
+    let others = [Name::Planar, Name::Radial, Name::Residual, Name::Sylvester];
+    for name in conditioned.into_iter().chain(others) {
+        // A planar or radial layer does little.
+        let many = matches!(name, Name::Planar | Name::Radial);
         let preset = Preset {
-            layers: Some(4),
+            layers: Some(if many { 12 } else { 4 }),
             hidden: Some(vec![16, 16]),
             bins: Some(6),
             output_affine: true,

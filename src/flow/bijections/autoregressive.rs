@@ -1,5 +1,8 @@
 //! Masked autoregressive layers.
 
+mod replay;
+mod sequential;
+
 use super::conditional::Conditioned;
 use super::general_coupling::{apply, start_at_identity};
 use crate::flow::bijection::{Bijection, Declaration, Growth, Role, Scope, Smoothness, Values};
@@ -8,9 +11,11 @@ use crate::flow::masks;
 use crate::flow::number::Bounded;
 use crate::flow::rounding::{Rounding, RoundingAt, count};
 use crate::flow::transformer::{Scale, Spline, Transformer};
-use eigenflow_autodiff::{Program, Recorder, Runner, Var};
+use eigenflow_autodiff::Var;
+use eigenflow_autodiff::implicit::solve;
 use eigenflow_linalg::{Matrix, Real};
 use rand_pcg::Pcg64;
+use sequential::Sequential;
 use serde::{Deserialize, Serialize};
 
 /// Every column passes a [`Transformer`] whose parameters a masked network makes of the columns before it.
@@ -19,11 +24,12 @@ use serde::{Deserialize, Serialize};
 /// (G. Papamakarios, T. Pavlakou, I. Murray, *Masked autoregressive flow*, 2017; the network: M. Germain et al., *MADE*, 2015). With
 /// `inverse` the same map runs from latents to data (D. P. Kingma et al., *Inverse autoregressive flow*, 2016).
 ///
-/// The parallel direction, `normalize` (`generate` with `inverse`), costs one pass of the network. The other one is exact and sequential: one pass
-/// for each value of the order, each of which gives the columns of that place from those already known. It is `D`
-/// networks on the tape of a layer of `D` columns, so that its Jacobian, pushed, costs `D²` tangents a row where that of the parallel
-/// direction costs `D`: for hundreds of columns take `J` and solve with it. Where values alone are wanted (samples) one place is recorded and
-/// replayed `D` times, which needs the memory of one network.
+/// The parallel direction, `normalize` (`generate` with `inverse`), costs one pass of the network. The other one is exact and sequential: passes
+/// are repeated until no bit changes, at most as many as the order has places, for each makes at least one more place final, and usually far
+/// fewer (Y. Song et al., *Accelerating feedforward computation via parallel nonlinear equation solving*, 2021). It is one operation of the tape,
+/// whose derivatives take the Jacobian of the parallel direction (`D` tangents) and a substitution in the order, `D²` a line. Where values
+/// alone are wanted (samples) one place is recorded and replayed with the weights of each, which costs as much as one pass if there is one
+/// hidden layer.
 ///
 /// Masks are parameters that are not trained: weights count where their mask is 1. Any masks do that keep the
 /// order; those of a new layer follow MADE with the units' places in turn.
@@ -92,43 +98,17 @@ impl Autoregressive {
         (out, self.total(scope, log, v))
     }
 
-    /// The other one, place by place: `(τ⁻¹(v), Σ ln τ')`.
+    /// The other one, as the solution of the parallel one: `(τ⁻¹(v), Σ ln τ')`.
     fn sequential<'t, T: Real>(
         &self,
         scope: &Scope<'_, 't, T>,
         v: Var<'t, T>,
         context: Option<Var<'t, T>>,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        let d = v.cols();
-        let params = self.masked(scope);
-        let last = params.len() - 2;
-        // What the known columns make of the first layer, which grows column by column.
-        let mut first = match context {
-            Some(c) => c.matmul_t(params[0].slice(d..d + c.cols())) + params[1],
-            None => params[1],
-        };
-        let (mut known, mut parts): (Vec<usize>, Vec<Var<'t, T>>) = (Vec::new(), Vec::new());
-        let mut logs: Vec<Var<'t, T>> = Vec::new();
-        for here in self.places() {
-            let rows = self.rows_of(&here);
-            let mut own = params.clone();
-            own[0] = own[0].gather(&here);
-            own[last + 1] = own[last + 1].gather(&rows);
-            // Without hidden layers the first one is the last.
-            let seen = if last == 0 { first.gather(&rows) } else { first };
-            if last > 0 {
-                own[last] = own[last].gather_rows(&rows);
-            }
-            let (out, log) = self.place(scope.recorder, &own, seen, v.gather(&here));
-            logs.push(log.broadcast_to(out.shape()));
-            first = first + out.matmul_t(own[0]);
-            parts.push(out);
-            known.extend(here);
-        }
-        let mut places = vec![0; v.cols()];
-        known.iter().enumerate().for_each(|(k, &j)| places[j] = k);
-        let log = Var::concat(&logs);
-        (Var::concat(&parts).gather(&places), self.total(scope, log, v))
+        let inputs: Vec<Var<'t, T>> = [v].into_iter().chain(context).chain(self.masked(scope)).collect();
+        let y = solve(Sequential::new(self, &inputs, context.is_some()), &inputs);
+        let (_, log) = self.parallel(scope, y, context);
+        (y, log)
     }
 
     /// One direction: the result, and `log|det dz/dx|` where it normalizes.
@@ -145,93 +125,6 @@ impl Autoregressive {
             self.sequential(scope, v, context)
         };
         (out, if self.inverse { -log_det } else { log_det })
-    }
-
-    /// The columns of each place, in order.
-    fn places(&self) -> Vec<Vec<usize>> {
-        let mut places = vec![Vec::new(); self.order.iter().max().map_or(0, |last| last + 1)];
-        self.order.iter().enumerate().for_each(|(j, &place)| places[place].push(j));
-        places.retain(|here| !here.is_empty());
-        places
-    }
-
-    /// Those rows of the last layer that give the parameters of the columns `here`.
-    fn rows_of(&self, here: &[usize]) -> Vec<usize> {
-        let d = self.order.len();
-        (0..self.transformer.parameters()).flat_map(|k| here.iter().map(move |&j| k * d + j)).collect()
-    }
-
-    /// `(τ⁻¹(v), ln τ')` of the columns of one place: `own` are the network's parameters with those rows of the last layer alone, `first` is
-    /// what the columns before make of the first layer.
-    fn place<'t, T: Real>(
-        &self,
-        r: &'t Recorder<T>,
-        own: &[Var<'t, T>],
-        first: Var<'t, T>,
-        v: Var<'t, T>,
-    ) -> (Var<'t, T>, Var<'t, T>) {
-        let raw = self.network().record_after(r, own, first);
-        apply(&self.transformer, raw, v, true)
-    }
-
-    /// The values of the sequential direction alone: one place is recorded, and replayed with the weights of each. Memory is that of one
-    /// network and of its first layer's values; with one hidden layer all places together cost as much as one pass.
-    fn replay<T: Real>(
-        &self,
-        parameters: &[&[T]],
-        v: &Matrix<T>,
-    ) -> Result<Matrix<T>, eigenflow_autodiff::Error> {
-        let (n, d, widths) = (v.rows(), self.order.len(), self.network().widths());
-        let (network, masks) = parameters.split_at(self.network().parameters());
-        let masked =
-            |k: usize| -> Vec<T> { network[2 * k].iter().zip(masks[k]).map(|(&w, &m)| w * m).collect() };
-        let (last, wide) = (widths.len() - 2, widths[1]);
-        let middle: Vec<Vec<T>> = (1..last).map(masked).collect();
-        let (into, out_of) = (masked(0), masked(last));
-        let mut first: Vec<T> = network[1].iter().copied().cycle().take(n * wide).collect();
-        let (mut next, mut x) = (first.clone(), Matrix::new(n, d, vec![T::ZERO; n * d]));
-        let mut recorded: Option<(usize, Runner<T>)> = None;
-        for here in self.places() {
-            let m = here.len();
-            let (_, runner) = match recorded.take() {
-                Some(r) if r.0 == m => recorded.insert(r),
-                _ => recorded.insert((m, self.record_place(&widths, m).runner())),
-            };
-            let rows = self.rows_of(&here);
-            let columns: Vec<T> =
-                (0..wide).flat_map(|i| here.iter().map(move |&j| i * d + j)).map(|k| into[k]).collect();
-            let hidden = widths[last];
-            let weight: Vec<T> =
-                rows.iter().flat_map(|&i| &out_of[i * hidden..(i + 1) * hidden]).copied().collect();
-            let bias: Vec<T> = rows.iter().map(|&i| network[2 * last + 1][i]).collect();
-            let mut shared: Vec<&[T]> = vec![&columns, network[1]];
-            shared.extend(middle.iter().enumerate().flat_map(|(k, w)| [w.as_slice(), network[2 * k + 3]]));
-            shared.extend([weight.as_slice(), &bias]);
-            let given: Vec<T> = (0..n).flat_map(|i| here.iter().map(move |&j| v[(i, j)])).collect();
-            let mut found = vec![T::ZERO; n * m];
-            runner.run(n, &[&first, &given], &shared, &mut [&mut found, &mut next])?;
-            std::mem::swap(&mut first, &mut next);
-            for (k, &value) in found.iter().enumerate() {
-                x[(k / m, here[k % m])] = value;
-            }
-        }
-        Ok(x)
-    }
-
-    /// A place of `m` columns. Inputs: what the first layer has so far, the columns' images; the network's parameters, of the first layer's
-    /// and the last one's weights the columns' share. Outputs: the columns, and what the first layer has then.
-    fn record_place<T: Real>(&self, widths: &[usize], m: usize) -> Program<T> {
-        let last = widths.len() - 2;
-        Program::record(|r| {
-            let (first, v) = (r.batch(widths[1]), r.batch(m));
-            let mut own = vec![r.shared(widths[1], m), r.shared(1, widths[1])];
-            for k in 1..=last {
-                let outputs = if k == last { self.transformer.parameters() * m } else { widths[k + 1] };
-                own.extend([r.shared(outputs, widths[k]), r.shared(1, outputs)]);
-            }
-            let (out, _) = self.place(r, &own, first, v);
-            vec![out, first + out.matmul_t(own[0])]
-        })
     }
 
     fn total<'t, T: Real>(&self, scope: &Scope<'_, 't, T>, log: Var<'t, T>, v: Var<'t, T>) -> Var<'t, T> {

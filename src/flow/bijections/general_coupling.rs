@@ -38,6 +38,13 @@ pub struct GeneralCoupling {
 }
 
 impl GeneralCoupling {
+    /// Each column passes the transformer with trained parameters of its own: a coupling that moves all columns has nothing to make
+    /// them of, and its network is a bias.
+    pub fn elementwise(dim: usize, transformer: Transformer) -> Self {
+        let (moved, hidden) = ((0..dim).collect(), Vec::new());
+        Self { dim, moved, hidden, activation: Activation::Tanh, residual: false, transformer }
+    }
+
     /// Columns that pass unchanged, ascending.
     fn passed(&self) -> Vec<usize> {
         (0..self.dim).filter(|j| !self.moved.contains(j)).collect()
@@ -215,6 +222,7 @@ impl Bijection for GeneralCoupling {
             make(true, true, Activation::Tanh, affine(Scale::Sigmoid { offset: 2.0, least: 1e-3 })),
             make(false, false, Activation::Tanh, Transformer::Spline(Spline::new(3, 2.0))),
             make(true, true, Activation::Relu, Transformer::Spline(clamped)),
+            Self::elementwise(dim, Transformer::Spline(Spline::new(5, 3.0))),
         ]
     }
 

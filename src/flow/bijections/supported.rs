@@ -1,27 +1,16 @@
-//! Fixed elementwise maps, some onto half-lines or intervals, named by their *generative* direction.
+//! Elementwise maps onto half-lines and intervals, named by their *generative* direction.
 //!
-//! The sigmoid is [`super::Logit`].
+//! The sigmoid is [`super::Logit`]; intervals column by column are [`super::Support`].
 
+use super::elementwise::elementwise;
 use super::of_ln_cosh;
-use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
+use crate::flow::bijection::{Bijection, Declaration, Growth, Scope};
 use crate::flow::number::{Bounded, Number};
 use crate::flow::rounding::{FUNCTION, Rounding, RoundingAt, count};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
-
-/// Generative leaky ReLU: `x = z` for `z >= 0`, `x = a z` below, with the same fixed `a > 0` for all columns.
-///
-/// `log|det| = -Σ_{x<0} ln a`. At the kink the derivative is the right-hand one. [`super::Prelu`] trains its slopes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LeakyRelu {
-    /// Number of columns.
-    pub dim: usize,
-    /// The slope `a` of negative latents.
-    pub slope: f64,
-}
 
 /// Generative exponential: `x = low + e^z`, for data above `low`; `z = ln(x - low)`, `log|det| = -Σ z`.
 ///
@@ -59,71 +48,7 @@ pub struct Tanh {
     pub radius: f64,
 }
 
-/// What the four have in common.
-macro_rules! elementwise {
-    ($layer:ident, $($more:item)*) => {
-        impl Bijection for $layer {
-            fn dim(&self) -> usize {
-                self.dim
-            }
-
-            fn declare(&self, _random: &mut Pcg64) -> Vec<Declaration> {
-                Vec::new()
-            }
-
-            fn normalize<'t, T: Real>(
-                &self,
-                scope: &mut Scope<'_, 't, T>,
-                x: Var<'t, T>,
-            ) -> (Var<'t, T>, Var<'t, T>) {
-                let (z, log) = self.there(scope.recorder, x);
-                (z, log.sum_cols())
-            }
-
-            fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-                self.back(scope.recorder, z)
-            }
-
-            $($more)*
-        }
-    };
-}
-
 type Recorder<T> = eigenflow_autodiff::Recorder<T>;
-
-impl LeakyRelu {
-    fn there<'t, T: Real>(&self, r: &'t Recorder<T>, x: Var<'t, T>) -> (Var<'t, T>, Var<'t, T>) {
-        let right = x.ge(r.scalar(T::ZERO));
-        let log = right.select(r.scalar(T::ZERO), r.scalar(T::of(-self.slope.ln())));
-        (right.select(x, x * T::of(self.slope.recip())), log)
-    }
-
-    fn back<'t, T: Real>(&self, r: &'t Recorder<T>, z: Var<'t, T>) -> Var<'t, T> {
-        z.ge(r.scalar(T::ZERO)).select(z, z * T::of(self.slope))
-    }
-}
-
-elementwise! { LeakyRelu,
-    fn rounding<'a>(&'a self, _parameters: &'a [&'a [f64]]) -> RoundingAt<'a> {
-        Box::new(|x, z| {
-            let log_det = count(x.len() + 4) * self.slope.ln().abs();
-            Rounding::columns(x.len(), |j| (3.0 * z[j].abs(), 3.0 * x[j].abs(), log_det))
-        })
-    }
-
-    fn smoothness(&self) -> Smoothness {
-        Smoothness::Piecewise
-    }
-
-    fn examples(dim: usize) -> Vec<Self> {
-        vec![Self { dim, slope: 0.3 }]
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        let ok = self.slope > 0.0 && self.slope.is_finite();
-        if ok { Ok(()) } else { Err("the slope must be positive") }
-    }
-}
 
 /// The example's support reaches this far below 0, so that normal rows lie in it.
 const FAR: f64 = 50.0;

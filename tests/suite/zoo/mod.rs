@@ -96,7 +96,9 @@ fn options() -> Vec<Preset> {
             }
         }
     }
-    for flow in [Name::Nice, Name::Glow, Name::Maf, Name::Iaf, Name::Nsf, Name::NsfAr] {
+    let others = [Name::Planar, Name::Radial, Name::Residual, Name::Sylvester];
+    let conditioned = [Name::Nice, Name::Glow, Name::Maf, Name::Iaf, Name::Nsf, Name::NsfAr];
+    for flow in conditioned.into_iter().chain(others) {
         for (mask, activation) in [(Mask::Halves, Nonlinearity::Tanh), (Mask::Random, Nonlinearity::Silu)] {
             all.push(Preset {
                 layers: Some(2),
@@ -109,6 +111,15 @@ fn options() -> Vec<Preset> {
                 ..named(flow)
             });
         }
+    }
+    for flow in [Name::Realnvp, Name::Glow, Name::Maf] {
+        all.push(Preset {
+            layers: Some(4),
+            hidden: Some(vec![6; 3]),
+            residual: true,
+            mask: Some(Mask::Mixed),
+            ..named(flow)
+        });
     }
     all
 }
