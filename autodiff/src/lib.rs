@@ -10,6 +10,7 @@ pub mod drivers;
 mod error;
 pub mod expand;
 mod forward;
+pub mod implicit;
 mod plan;
 pub mod primitive;
 pub mod primitives;

@@ -46,7 +46,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
 
 fn project<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
     let rows = s.data_for(&a.data, model)?;
-    let (n, d) = rows.x.shape();
+    let (n, d) = (rows.x.rows(), model.flow.dim());
     let k = top(a.top, d)?;
     a.out.check(&[&[n, k], &[n, k], &[n, d, k], &[k]])?;
     if a.neighbours == 0 {

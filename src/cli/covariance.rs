@@ -63,7 +63,7 @@ pub(crate) fn top(given: Option<usize>, dim: usize) -> Result<usize, Failure> {
 
 fn covariance<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
     let rows = s.data_for(&a.data, model)?;
-    let (n, d) = rows.x.shape();
+    let (n, d) = (rows.x.rows(), model.flow.dim());
     let k = top(a.top, d)?;
     if !(a.tolerance > 0.0 && a.tolerance < 1.0) {
         return Err(Failure::Input(format!("--tolerance {}: must be between 0 and 1", a.tolerance)));

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::output::Out;
-use super::session::{Rows, Session};
+use super::session::Session;
 use crate::data::{Array, Element};
 use crate::flow::{AnyModel, Model};
 use std::path::PathBuf;
@@ -26,9 +26,8 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
 }
 
 fn generate<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
-    let table = s.data(&a.latents)?;
-    let rows = Rows { x: table.cast()?, table };
-    a.out.check(&[&[rows.x.rows(), rows.x.cols()]])?;
+    let rows = s.latents_for(&a.latents, model)?;
+    a.out.check(&[&[rows.x.rows(), model.flow.dim()]])?;
     let x = model.flow.generate(&rows.x).map_err(|e| rows.at(e))?;
     a.out.emit(s, &[Array::matrix("x", &x).with_columns(&model.columns)])
 }

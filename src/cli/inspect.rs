@@ -46,6 +46,11 @@ fn inspect<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(
 }
 
 fn condition<T: Element>(flow: &Flow<T>, seed: u64) -> Result<Condition, crate::flow::Error> {
+    // A conditional model has a condition at each context.
+    if !flow.context().is_empty() {
+        let reason = "is of a conditional model: it has a condition at each context";
+        return Err(crate::flow::Error::Base { family: flow.base().as_str(), reason });
+    }
     let x = flow.sample(SAMPLES, 1.0, seed)?;
     let mut values: Vec<f64> =
         condition_numbers(flow, &x)?.into_iter().map(eigenflow_linalg::Real::f64).collect();
@@ -84,6 +89,8 @@ fn as_json<T: Element>(
         "dtype": T::NAME,
         "dim": flow.dim(),
         "columns": model.columns,
+        "base": flow.base(),
+        "context": flow.context(),
         "layers": layers,
         "trained_parameters": flow.trained(),
         "frozen_parameters": frozen(flow),
@@ -105,6 +112,17 @@ fn as_text<T: Element>(
     // Writing into a String cannot fail.
     let _ = writeln!(text, "{file}: {}, {} columns, model format {FORMAT_VERSION}", T::NAME, flow.dim());
     let _ = writeln!(text, "columns: {}", model.columns.join(", "));
+    for v in flow.context() {
+        let what = if v.levels.is_empty() {
+            "a number".to_owned()
+        } else {
+            format!("one of {}", v.levels.join(", "))
+        };
+        let _ = writeln!(text, "context: {}, {what}", v.name);
+    }
+    if !flow.base().is_standard() {
+        let _ = writeln!(text, "base: {}", flow.base().as_str());
+    }
     let _ = writeln!(text, "parameters: {} trained, {} frozen", flow.trained(), frozen(flow));
     let _ = writeln!(text, "\nlayer  kind              parameters");
     for (k, layer) in flow.layers().iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::output::Out;
-use super::session::{Rows, Session};
+use super::session::Session;
 use crate::data::{Array, Element};
 use crate::flow::{AnyModel, Model};
 use crate::jacobian::{self, Route, jacobians};
@@ -40,10 +40,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
 fn jacobian<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
     let (rows, direction) = match a.direction {
         Direction::Normalize => (s.data_for(&a.data, model)?, jacobian::Direction::Normalize),
-        Direction::Generate => {
-            let table = s.data(&a.data)?;
-            (Rows { x: table.cast()?, table }, jacobian::Direction::Generate)
-        }
+        Direction::Generate => (s.latents_for(&a.data, model)?, jacobian::Direction::Generate),
     };
     let d = model.flow.dim();
     a.out.check(&[&[rows.x.rows(), d, d]])?;

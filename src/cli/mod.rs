@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod components;
+mod context;
 mod covariance;
 mod data;
 mod dimension;
@@ -88,6 +89,21 @@ enum Command {
     Other(Vec<OsString>),
 }
 
+impl Command {
+    /// Whether a conditional model's context can be given to it.
+    fn takes_context(&self) -> bool {
+        !matches!(
+            self,
+            Self::Inspect(_)
+                | Self::Import(_)
+                | Self::Export(_)
+                | Self::Data(_)
+                | Self::Report(_)
+                | Self::Other(_)
+        )
+    }
+}
+
 /// Runs the command line of this process; gives its exit code.
 pub fn main() -> ExitCode {
     let result = match Cli::try_parse() {
@@ -104,6 +120,11 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     interrupt::install();
     let session = Session::new(&cli.global)?;
     let s = &session;
+    if s.global.context.is_some() && !cli.command.takes_context() {
+        return Err(Failure::Input(
+            "--context: goes with commands that evaluate or train a conditional model".to_owned(),
+        ));
+    }
     match &cli.command {
         Command::Verify(a) => verify::run(s, a),
         Command::Train(a) => train::run(s, a),

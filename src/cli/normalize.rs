@@ -27,7 +27,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
 
 fn normalize<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
     let rows = s.data_for(&a.data, model)?;
-    a.out.check(&[&[rows.x.rows(), rows.x.cols()]])?;
+    a.out.check(&[&[rows.x.rows(), model.flow.dim()]])?;
     let (z, _) = model.flow.normalize(&rows.x).map_err(|e| rows.at(e))?;
     a.out.emit(s, &[Array::matrix("z", &z)])
 }

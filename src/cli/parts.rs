@@ -1,25 +1,35 @@
 //! Rows to train on, to validate on, to test on.
 
+use super::context;
 use super::failure::Failure;
 use super::session::Session;
 use super::settings::{Settings, Valid};
 use crate::data::{Table, columns_of};
+use crate::flow::Variable;
 
 /// The parts of the data. A row that occurs twice lies in one of them.
 pub(crate) struct Parts {
     pub training: Table,
     pub valid: Option<Table>,
     pub test: Option<Table>,
+    /// Variables of the context, whose columns stand last in all of them.
+    pub context: Vec<Variable>,
 }
 
 impl Parts {
     /// The rows of `table` as the settings divide them: the test rows first, then the validation rows, both as fractions of
     /// all rows.
-    pub(crate) fn of(s: &Session, table: Table, settings: &Settings, valid: f64) -> Result<Self, Failure> {
+    pub(crate) fn of(
+        s: &Session,
+        table: Table,
+        context: &[Variable],
+        settings: &Settings,
+        valid: f64,
+    ) -> Result<Self, Failure> {
         let (rest, test, left) = match &settings.test {
             None | Some(Valid::Fraction(0.0)) => (table, None, 1.0),
             Some(Valid::Data(data)) => {
-                let test = other(s, "--test", data, &table)?;
+                let test = other(s, "--test", data, &table, context)?;
                 (table, Some(test), 1.0)
             }
             Some(Valid::Fraction(f)) => {
@@ -35,7 +45,7 @@ impl Parts {
         };
         let (training, valid) = match &settings.valid {
             Some(Valid::Data(data)) => {
-                let valid = other(s, "--valid", data, &rest)?;
+                let valid = other(s, "--valid", data, &rest, context)?;
                 (rest, Some(valid))
             }
             _ if valid > 0.0 => {
@@ -44,7 +54,7 @@ impl Parts {
             }
             _ => (rest, None),
         };
-        let mut parts = Self { training, valid, test };
+        let mut parts = Self { training, valid, test, context: context.to_vec() };
         parts.spread(s, settings)?;
         Ok(parts)
     }
@@ -52,7 +62,8 @@ impl Parts {
     /// Spreads the values of the columns that are to be, after rows that occur twice have found their part.
     fn spread(&mut self, s: &Session, settings: &Settings) -> Result<(), Failure> {
         let Some(columns) = &settings.jitter_columns else { return Ok(()) };
-        let chosen = columns_of("--jitter-columns", columns, &self.training.source, &self.training.names)?;
+        let names = &self.training.names[..self.own_columns()];
+        let chosen = columns_of("--jitter-columns", columns, &self.training.source, names)?;
         let quanta: Vec<(usize, f64)> = chosen.into_iter().map(|j| (j, self.training.quantum(j))).collect();
         for (part, purpose) in [
             (Some(&mut self.training), "jitter-training"),
@@ -66,9 +77,15 @@ impl Parts {
         Ok(())
     }
 
+    /// Columns of the data, without those of the context.
+    fn own_columns(&self) -> usize {
+        self.training.cols() - self.context.iter().map(Variable::width).sum::<usize>()
+    }
+
     /// What to say of columns with few distinct values.
     pub(crate) fn discrete(&self) -> Option<String> {
-        let found = self.training.discrete_columns();
+        let mut found = self.training.discrete_columns();
+        found.retain(|d| d.column < self.own_columns());
         if found.is_empty() {
             return None;
         }
@@ -107,8 +124,14 @@ fn ranges(numbers: &[usize]) -> String {
 }
 
 /// Data of its own, as wide as the table.
-fn other(s: &Session, option: &str, data: &str, table: &Table) -> Result<Table, Failure> {
-    let rows = s.data(data)?;
+fn other(
+    s: &Session,
+    option: &str,
+    data: &str,
+    table: &Table,
+    variables: &[Variable],
+) -> Result<Table, Failure> {
+    let rows = context::joint(s, data, Some(variables))?.0;
     if rows.cols() == table.cols() {
         return Ok(rows);
     }

@@ -1,5 +1,6 @@
 //! `sample MODEL -n N`.
 
+use super::context;
 use super::failure::Failure;
 use super::output::Out;
 use super::session::Session;
@@ -12,10 +13,10 @@ use std::path::PathBuf;
 pub(crate) struct Arguments {
     /// The model
     model: PathBuf,
-    /// Number of rows
+    /// Number of rows; for a conditional model, of each row of its --context, which come one after the other
     #[arg(short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     n: u64,
-    /// Standard deviation T of the latents, z ~ N(0, T² I); at least 0
+    /// Standard deviation T of the latents, z ~ N(0, T² I); at least 0. Bases that are no single normal have 1 alone
     #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
     #[command(flatten)]
@@ -36,12 +37,22 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
 }
 
 fn sample<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
-    let n = a.n as usize;
+    let known = model.flow.context();
+    let context = match (known.is_empty(), &s.global.context) {
+        (true, Some(_)) => return Err(context::superfluous()),
+        (true, None) => None,
+        (false, _) => Some(context::encode(&context::alone(s, known)?, known, None)?.cast()),
+    };
+    let each = a.n as usize;
+    let n = each.saturating_mul(context.as_ref().map_or(1, eigenflow_linalg::Matrix::rows));
     a.out.check(&[&[n, model.flow.dim()]])?;
     let numbers = n.saturating_mul(model.flow.dim());
     if Vec::<T>::new().try_reserve_exact(numbers).is_err() {
         return Err(Failure::Input(format!("-n {n}: {numbers} numbers do not fit into memory; draw fewer")));
     }
-    let x = model.flow.sample(n, a.temperature, s.seed())?;
+    let x = match &context {
+        None => model.flow.sample(n, a.temperature, s.seed())?,
+        Some(context) => model.flow.sample_given(context, each, a.temperature, s.seed())?,
+    };
     a.out.emit(s, &[Array::matrix("x", &x).with_columns(&model.columns)])
 }

@@ -1,5 +1,6 @@
 //! What every command shares: the global options, data and models that are read with them.
 
+use super::context;
 use super::failure::Failure;
 use crate::data::{Element, Selection, Source, Table};
 use crate::flow::{AnyModel, Error, Model};
@@ -36,6 +37,10 @@ pub(crate) struct Global {
     /// Column of the data that holds labels, by name or number; it is no column of numbers then
     #[arg(long, global = true, value_name = "COLUMN")]
     pub label: Option<String>,
+    /// What a conditional model is given beside each row: columns of the data (a,b or class:one-hot), which then are no data; a file with as many
+    /// rows; or values for all rows (a=1.5,class=3) [default: the columns of the model's names]
+    #[arg(long, global = true, value_name = "COLUMNS|FILE|NAME=VALUE")]
+    pub context: Option<String>,
 }
 
 /// Precision.
@@ -88,7 +93,17 @@ impl Session {
     /// Reads DATA for a model: where it has columns of all the model's names, those are taken, in the
     /// model's order.
     pub(crate) fn data_for<T: Element>(&self, data: &str, model: &Model<T>) -> Result<Rows<T>, Failure> {
-        let table = self.data(data)?;
+        let known = model.flow.context();
+        let (table, context) = if known.is_empty() {
+            if self.global.context.is_some() {
+                return Err(context::superfluous());
+            }
+            (self.data(data)?, None)
+        } else {
+            let (table, context) = context::read(self, data, known)?;
+            let encoded = context::encode(&context, known, Some(table.rows()))?;
+            (table, Some(encoded))
+        };
         let places: Option<Vec<usize>> = model
             .columns
             .iter()
@@ -101,10 +116,32 @@ impl Session {
             Some(places) if table.names != model.columns => table.select_columns(&places)?,
             _ => table,
         };
-        let rows = Rows { x: table.cast()?, table };
+        let mut rows = Rows { x: table.cast()?, table };
         if rows.table.cols() != model.flow.dim() {
             let error = Error::Columns { expected: model.flow.dim(), given: rows.table.cols() };
             return Err(rows.at(error));
+        }
+        if let Some(context) = context {
+            rows.x = model.flow.beside(&rows.x, &context.cast()).map_err(|e| rows.at(e))?;
+        }
+        Ok(rows)
+    }
+
+    /// Reads LATENTS for a model, with their contexts if it takes any.
+    pub(crate) fn latents_for<T: Element>(
+        &self,
+        latents: &str,
+        model: &Model<T>,
+    ) -> Result<Rows<T>, Failure> {
+        let known = model.flow.context();
+        if known.is_empty() && self.global.context.is_some() {
+            return Err(context::superfluous());
+        }
+        let table = self.data(latents)?;
+        let mut rows = Rows { x: table.cast()?, table };
+        if !known.is_empty() {
+            let context = context::encode(&context::alone(self, known)?, known, Some(rows.x.rows()))?;
+            rows.x = model.flow.beside(&rows.x, &context.cast()).map_err(|e| rows.at(e))?;
         }
         Ok(rows)
     }

@@ -2,8 +2,9 @@
 
 use super::failure::Failure;
 use crate::data::Table;
+use crate::flow::Base;
 use crate::flow::presets::{Mask, NAMES, Name, Nonlinearity, Preset};
-use crate::train::{self, Preprocess, Race, Schedule, TrainOptions, race};
+use crate::train::{self, Design, Preprocess, Race, Schedule, TrainOptions, race};
 use eigenflow_linalg::Real;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +44,16 @@ pub(crate) struct Settings {
     /// An affine layer at the latent end [default: false; true in verify]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub output_affine: Option<bool>,
+    /// Base density: normal, diagonal, mixture (of diagonal normals), student (Student's t, degrees of freedom for each column) or
+    /// uniform on (0, 1) [default: normal]
+    #[arg(long, value_name = "B", value_parser = named::<Family>)]
+    pub base: Option<Family>,
+    /// Components of a mixture [default: 8]
+    #[arg(long, value_name = "K")]
+    pub base_components: Option<usize>,
+    /// Keep the base's parameters as they start instead of training them [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub base_fixed: Option<bool>,
     /// Preprocessing, part of the model: none, standardize, isotropic (one scale for all columns), whiten, or auto, which tries
     /// standardize and whiten for a short time and takes what validates better [default: auto; standardize in verify]
     #[arg(long, value_name = "P", value_parser = named::<Preprocess>)]
@@ -115,6 +126,23 @@ pub(crate) struct WithFile {
     config: Option<PathBuf>,
 }
 
+/// Families of base densities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Family {
+    /// Standard normal.
+    #[default]
+    Normal,
+    /// Diagonal normal.
+    Diagonal,
+    /// Mixture of diagonal normals.
+    Mixture,
+    /// Student's t.
+    Student,
+    /// Uniform.
+    Uniform,
+}
+
 /// Where validation or test rows come from.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
@@ -166,6 +194,9 @@ impl WithFile {
             mask,
             batch_norm,
             output_affine,
+            base,
+            base_components,
+            base_fixed,
             preprocess,
             epochs,
             batch,
@@ -212,18 +243,36 @@ impl Settings {
         }
     }
 
-    /// The preprocessing; `auto` is chosen by validation on these rows.
+    /// The base density.
+    pub(crate) fn base(&self) -> Result<Base, Failure> {
+        let learned = !self.base_fixed.unwrap_or(false);
+        let family = self.base.unwrap_or_default();
+        if self.base_components.is_some() && family != Family::Mixture {
+            return Err(Failure::Input("--base-components: is for --base mixture alone".to_owned()));
+        }
+        let base = match family {
+            Family::Normal => Base::Normal,
+            Family::Diagonal => Base::Diagonal { learned },
+            Family::Mixture => Base::Mixture { components: self.base_components.unwrap_or(8), learned },
+            Family::Student => Base::Student { learned },
+            Family::Uniform => Base::Uniform { low: 0.0, high: 1.0 },
+        };
+        base.check().map_err(|reason| Failure::Input(format!("--base {}: {reason}", base.as_str())))?;
+        Ok(base)
+    }
+
+    /// The preprocessing of a design that leaves it open, `default` where no option says: `auto` is chosen by validation on
+    /// these rows.
     pub(crate) fn preprocess<T: Real>(
         &self,
         default: Preprocess,
+        design: &Design<'_>,
         training: &Table,
         valid: Option<&Table>,
         options: &TrainOptions,
     ) -> Result<Race, train::Error> {
         match self.preprocess.unwrap_or(default) {
-            Preprocess::Auto => {
-                race::<T>(&self.preset(), &training.values, valid.map(|v| &v.values), options)
-            }
+            Preprocess::Auto => race::<T>(design, &training.values, valid.map(|v| &v.values), options),
             chosen => Ok(Race { chosen, losses: Vec::new() }),
         }
     }

@@ -1,6 +1,7 @@
 //! `train DATA --out MODEL`.
 
 use super::checkpoint::{self, with_record};
+use super::context;
 use super::failure::Failure;
 use super::interrupt;
 use super::output::{number, print, print_json};
@@ -9,8 +10,9 @@ use super::progress::Progress;
 use super::session::{Dtype, Session, warn};
 use super::settings::{Settings, WithFile};
 use crate::data::{Element, Table};
-use crate::flow::{AnyModel, Model};
-use crate::train::{self, EpochRow, HeldOut, Preprocess, Race, State, TrainOptions, TrainingRecord};
+use crate::flow::bijections::Squash;
+use crate::flow::{AnyModel, Base, Layer, Model};
+use crate::train::{self, Design, EpochRow, HeldOut, Preprocess, Race, State, TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -122,7 +124,8 @@ impl Job<'_> {
     fn train<T: Element>(&self, resumed: Option<&AnyModel>) -> Result<(), Failure> {
         let s = self.s;
         let mut options = self.settings.options(s.seed());
-        let parts = Parts::of(s, s.data(&self.a.data)?, &self.settings, options.valid)?;
+        let (table, variables) = context::joint(s, &self.a.data, resumed.map(AnyModel::context))?;
+        let parts = Parts::of(s, table, &variables, &self.settings, options.valid)?;
         if self.settings.epochs.is_none() {
             options.epochs = TrainOptions::epochs_for(parts.training.rows());
         }
@@ -166,7 +169,7 @@ impl Job<'_> {
         let x: Matrix<T> = training.cast()?;
         let held: Option<Matrix<T>> = parts.valid.as_ref().map(Table::cast).transpose()?;
         let Start { mut model, warnings, state } = match resumed {
-            None => self.fresh(training, race.map_or(Preprocess::Standardize, |r| r.chosen), &options)?,
+            None => self.fresh(parts, race.map_or(Preprocess::Standardize, |r| r.chosen), &options)?,
             Some(given) if self.a.from.is_some() => self.continued(given.cast(), training)?,
             Some(checkpoint) => self.resumed(checkpoint, training, &options)?,
         };
@@ -251,9 +254,12 @@ impl Job<'_> {
         let (training, valid) = (&parts.training, parts.valid.as_ref());
         // Numbers that the precision does not hold are found here, by name.
         let _: Matrix<T> = training.cast()?;
+        let (preset, base) = (self.settings.preset(), self.settings.base()?);
+        let design =
+            Design { preset: &preset, preprocess: Preprocess::Auto, base: &base, context: &parts.context };
         let race = self
             .settings
-            .preprocess::<T>(Preprocess::Auto, training, valid, options)
+            .preprocess::<T>(Preprocess::Auto, &design, training, valid, options)
             .map_err(|e| named(e, training))?;
         if let [(_, standardized), (_, whitened)] = race.losses[..] {
             self.s.note(&format!(
@@ -267,13 +273,15 @@ impl Job<'_> {
     /// A new model.
     fn fresh<T: Element>(
         &self,
-        training: &Table,
+        parts: &Parts,
         preprocess: Preprocess,
         options: &TrainOptions,
     ) -> Result<Start<T>, Failure> {
-        let preset = self.settings.preset();
-        let built = train::build::<T>(&preset, preprocess, &training.values, options)
-            .map_err(|e| named(e, training))?;
+        let training = &parts.training;
+        let (preset, base) = (self.settings.preset(), self.settings.base()?);
+        let design = Design { preset: &preset, preprocess, base: &base, context: &parts.context };
+        let built =
+            train::build_given::<T>(&design, &training.values, options).map_err(|e| named(e, training))?;
         // Told here by name instead of by number.
         let mut warnings = built.warnings;
         warnings.retain(|w| !w.starts_with("constant columns"));
@@ -288,20 +296,22 @@ impl Job<'_> {
                 ),
             );
         }
-        let model = Model { flow: built.flow, columns: training.names.clone(), record: None };
+        let columns = training.names[..built.flow.dim()].to_vec();
+        let model = Model { flow: built.flow, columns, record: None };
         Ok(Start { model, warnings, state: None })
     }
 
     /// The model given, whatever its layers.
     fn continued<T: Element>(&self, mut model: Model<T>, training: &Table) -> Result<Start<T>, Failure> {
-        if model.flow.dim() != training.cols() {
+        let given = training.cols() - model.flow.context_columns();
+        if model.flow.dim() != given {
             let file = self.a.from.as_deref().unwrap_or(&self.checkpoint).display();
-            let (has, given) = (model.flow.dim(), training.cols());
+            let has = model.flow.dim();
             let message =
                 format!("--from {file}: the model has {has} columns, {} has {given}", training.source);
             return Err(Failure::Input(message));
         }
-        model.columns.clone_from(&training.names);
+        model.columns = training.names[..given].to_vec();
         Ok(Start { model, warnings: Vec::new(), state: None })
     }
 
@@ -315,8 +325,9 @@ impl Job<'_> {
         let file = self.checkpoint.display();
         let fail = |problem: String| Failure::Input(format!("{file}: {problem}"));
         let model: Model<T> = checkpoint.cast();
-        if model.flow.dim() != training.cols() {
-            let (has, given) = (model.flow.dim(), training.cols());
+        let (context, has) = (model.flow.context_columns(), model.flow.dim());
+        let given = training.cols() - context;
+        if has != given {
             return Err(fail(format!("the checkpoint has {has} columns, {} has {given}", training.source)));
         }
         if checkpoint.record().and_then(|r| r.get("seeds")).and_then(Value::as_u64).is_some_and(|n| n > 1) {
@@ -324,8 +335,13 @@ impl Job<'_> {
                 "is one of several seeds; give it as --from, which goes on from its weights".into(),
             ));
         }
-        let wanted = self.settings.preset().layers(training.cols(), options.seed)?;
-        if !model.flow.layers().ends_with(&wanted) {
+        let mut wanted: Vec<Layer> = self.settings.preset().layers(given, options.seed)?;
+        wanted = wanted.into_iter().map(|layer| layer.given(context)).collect();
+        let base = self.settings.base()?;
+        if let Base::Uniform { low, high } = base {
+            wanted.push(Squash { dim: given, low, high }.into());
+        }
+        if !model.flow.layers().ends_with(&wanted) || *model.flow.base() != base {
             let name = self.settings.preset().flow.as_str();
             return Err(fail(format!(
                 "the checkpoint is another flow than {name} with these options; give the options it was trained with"
@@ -417,7 +433,9 @@ impl Job<'_> {
         }
         if let Some(e) = record.best() {
             let _ = writeln!(text, "condition of J (99 %)  {:.3e} (training units)", e.condition);
-            let _ = writeln!(text, "virial residual        {:+.2e}", e.virial);
+            if model.flow.base().is_standard() {
+                let _ = writeln!(text, "virial residual        {:+.2e}", e.virial);
+            }
         }
         if runs.len() > 1 {
             text.push_str(&seeds_text(runs, best));

@@ -1,5 +1,6 @@
 //! `verify [DATA]`: takes a model or trains one, and checks every claim that applies.
 
+use super::context;
 use super::failure::Failure;
 use super::output::{print, print_json};
 use super::progress::Progress;
@@ -15,7 +16,7 @@ use crate::report::{Check, Report, Section, html, json, table};
 use crate::theory::power::power;
 use crate::theory::{Context, Outcome, alarm, registry};
 use crate::train::polish::{output_affine, polish};
-use crate::train::{self, Preprocess, TrainOptions, TrainingRecord, build, fit};
+use crate::train::{self, Design, Preprocess, TrainOptions, TrainingRecord, build_given, fit};
 use eigenflow_linalg::Matrix;
 use rand::RngExt;
 use serde_json::Value;
@@ -94,8 +95,12 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             AnyModel::F64(model) => model,
             AnyModel::F32(model) => model.cast(),
         };
-        sections.push(given(s, a, &ids, &model, path)?);
+        sections.extend(given(s, a, &ids, &model, path)?);
     } else {
+        if s.global.context.is_some() {
+            let message = "--context: a conditional model is trained first (`train --context`), and then verified with --model";
+            return Err(Failure::Input(message.to_owned()));
+        }
         let data: Vec<&str> = a.data.as_deref().map_or_else(|| EMBEDDED.to_vec(), |d| vec![d]);
         for (k, data) in data.into_iter().enumerate() {
             let (section, model, study) = trained(s, a, &ids, &settings, data)?;
@@ -157,7 +162,8 @@ fn check(
     if with_power {
         s.note(&format!("{name}: putting errors into Jacobians"));
         for o in &mut outcomes {
-            if let Some(found) = claim(&o.id).and_then(|c| power(c.as_ref(), cx)) {
+            let applies = registry::missing(&o.id, cx.flow).is_none();
+            if let Some(found) = claim(&o.id).filter(|_| applies).and_then(|c| power(c.as_ref(), cx)) {
                 let seen = if found.is_finite() {
                     format!("notices errors of {found:.0e} in J")
                 } else {
@@ -187,20 +193,81 @@ fn show(
     }
 }
 
-/// A model from a file: its own samples, or the rows given.
+/// A model from a file: its own samples, or the rows given. A conditional one is checked at contexts.
 fn given(
     s: &Session,
     a: &Arguments,
     ids: &[String],
     model: &Model<f64>,
     path: &Path,
+) -> Result<Vec<Section>, Failure> {
+    let rows = match &a.data {
+        None => None,
+        Some(data) => Some(s.data_for(data, model)?),
+    };
+    let on = rows.as_ref().map_or_else(|| "its own samples".to_owned(), |r| r.table.source.clone());
+    let name = path.display().to_string();
+    if model.flow.context().is_empty() {
+        if rows.is_none() && s.global.context.is_some() {
+            return Err(context::superfluous());
+        }
+        let x = rows.as_ref().map(|r| &r.x);
+        return Ok(vec![checked(s, a, ids, &name, &on, model, &model.flow, x)?]);
+    }
+    let known = model.flow.context();
+    let contexts = match &rows {
+        Some(rows) => some_contexts(&model.flow.contexts(&rows.x), s.seed()),
+        None => some_contexts(&context::encode(&context::alone(s, known)?, known, None)?, s.seed()),
+    };
+    let mut sections = Vec::new();
+    for context in contexts {
+        let flow = model.flow.at(&context)?;
+        // The rows of just this context are data of the flow at it.
+        let own = rows.as_ref().and_then(|r| with_context(&r.x, flow.dim(), &context));
+        let on = match &own {
+            Some(own) => format!("the {} rows of {on} with this context", own.rows()),
+            None => "its own samples".to_owned(),
+        };
+        let name = format!("{name} at {}", context::describe(known, &context));
+        sections.push(checked(s, a, ids, &name, &on, model, &flow, own.as_ref())?);
+    }
+    Ok(sections)
+}
+
+/// Contexts at which a conditional model is checked: as many as a run has data sets, drawn from the different ones that there are.
+fn some_contexts(all: &Matrix<f64>, seed: u64) -> Vec<Vec<f64>> {
+    let order = crate::data::table::permutation(all.rows(), seed, "contexts");
+    let mut chosen: Vec<Vec<f64>> = Vec::new();
+    for row in order {
+        if chosen.len() < alarm::SETS && !chosen.iter().any(|c| c == all.row(row)) {
+            chosen.push(all.row(row).to_vec());
+        }
+    }
+    chosen
+}
+
+/// The rows with exactly this context, without it, if they are several.
+fn with_context(rows: &Matrix<f64>, dim: usize, context: &[f64]) -> Option<Matrix<f64>> {
+    let found: Vec<usize> = (0..rows.rows()).filter(|&i| rows.row(i)[dim..] == *context).collect();
+    (found.len() > 1).then(|| Matrix::from_fn(found.len(), dim, |i, j| rows[(found[i], j)]))
+}
+
+/// The claims on one flow of a model, printed.
+#[expect(clippy::too_many_arguments, reason = "a command's own and what it works on")]
+fn checked(
+    s: &Session,
+    a: &Arguments,
+    ids: &[String],
+    name: &str,
+    on: &str,
+    model: &Model<f64>,
+    flow: &Flow<f64>,
+    x: Option<&Matrix<f64>>,
 ) -> Result<Section, Failure> {
-    let rows = a.data.as_deref().map(|data| s.data_for(data, model)).transpose()?;
     let record = model.record.as_ref().and_then(|r| r.get("options"));
     let number = |key: &str| record.and_then(|o| o.get(key)).and_then(Value::as_f64).unwrap_or(0.0);
-    let x = rows.as_ref().map(|r| &r.x);
     let cx = Context {
-        flow: &model.flow,
+        flow,
         training: x,
         held_out: x,
         alpha: number("alpha"),
@@ -208,12 +275,11 @@ fn given(
         seed: s.seed(),
         quick: a.quick,
     };
-    let on = rows.as_ref().map_or_else(|| "its own samples".to_owned(), |r| r.table.source.clone());
-    let notes = vec![format!("model {} on {on}; α = {}", path.display(), cx.alpha)];
-    let mut section = check(&path.display().to_string(), ids, &cx, notes, s, a.power);
+    let notes = vec![format!("model {name} on {on}; α = {}", cx.alpha)];
+    let mut section = check(name, ids, &cx, notes, s, a.power);
     let drawn = match x {
         Some(x) => x.clone(),
-        None => model.flow.sample(OWN, 1.0, s.seed())?,
+        None => flow.sample(OWN, 1.0, s.seed())?,
     };
     let record = model.record.clone().and_then(|r| serde_json::from_value(r).ok());
     show(&mut section, &cx, &drawn, &model.columns, record.as_ref());
@@ -262,11 +328,14 @@ fn trained(
     if settings.epochs.is_none() {
         options.epochs = epochs(training.rows(), &options, a.quick);
     }
+    let base = settings.base()?;
+    let open = Design { preset: &preset, preprocess: Preprocess::Auto, base: &base, context: &[] };
     let preprocess = settings
-        .preprocess::<f64>(Preprocess::Standardize, &training, held.as_ref(), &options)
+        .preprocess::<f64>(Preprocess::Standardize, &open, &training, held.as_ref(), &options)
         .map_err(named)?
         .chosen;
-    let mut prepared = build::<f64>(&preset, preprocess, &training.values, &options).map_err(named)?;
+    let design = Design { preprocess, ..open };
+    let mut prepared = build_given::<f64>(&design, &training.values, &options).map_err(named)?;
     if prepared.null_directions > 0 {
         notes.push(ill_posed(&training, prepared.null_directions, &prepared.constant));
         if settings.alpha.is_none() && settings.noise.is_none() {
@@ -277,7 +346,7 @@ fn trained(
                 2.0 * ALPHA,
                 -0.5 * training.cols() as f64 * (4.0 * std::f64::consts::PI * std::f64::consts::E * ALPHA).ln()
             ));
-            prepared = build(&preset, preprocess, &training.values, &options).map_err(named)?;
+            prepared = build_given(&design, &training.values, &options).map_err(named)?;
         }
     }
     // The exact penalty costs D tangents a step; its estimate has the same mean.
@@ -286,7 +355,7 @@ fn trained(
     }
     let mut flow = prepared.flow.clone();
     let mut record = None;
-    if preset.flow != Name::Affine {
+    if preset.flow != Name::Affine || !base.is_standard() {
         record = Some(train(s, &mut flow, &training, held.as_ref(), &options, &mut notes).map_err(named)?);
     }
     polished(s, &mut flow, &training, &options, &mut notes);

@@ -62,7 +62,7 @@ pub fn components<T: Real>(flow: &Flow<T>, x: &Matrix<T>, top: usize) -> Result<
     let chunk = (CHUNK_BYTES / (2 * d * d * size_of::<T>())).max(1);
     for start in (0..n).step_by(chunk) {
         let end = n.min(start + chunk);
-        let rows = Matrix::new(end - start, d, x.data()[start * d..end * d].to_vec());
+        let rows = Matrix::new(end - start, x.cols(), x.data()[start * x.cols()..end * x.cols()].to_vec());
         let local = local_covariance(flow, &rows, d)?;
         for row in start..end {
             let (axes, latent) = (local.axes.get(row - start), local.latent_axes.get(row - start));

@@ -74,6 +74,8 @@ pub struct Scope<'a, 't, T> {
     pub recorder: &'t Recorder<T>,
     /// The layer's parameters, in the order of [`Bijection::declare`].
     pub params: &'a [Var<'t, T>],
+    /// The standardised context of each row, in a conditional flow.
+    pub context: Option<Var<'t, T>>,
     /// Whether batch statistics are used where a layer has them (only in a training step).
     pub training: bool,
     /// New values for frozen parameters after a training step: index within the layer, and value.

@@ -141,6 +141,23 @@ impl Mlp {
         h
     }
 
+    /// The parameters of the network of the first inputs alone that is this one with its last inputs fixed.
+    ///
+    /// `W_0 [a, c] + b_0 = W_a a + (W_c c + b_0)`: what is fixed becomes part of the first bias. Where nothing is left
+    /// to see, the outputs are constants, and so the last bias.
+    pub(crate) fn with_fixed(&self, params: &[&[f64]], fixed: &[f64]) -> Vec<Vec<f64>> {
+        let left = self.inputs - fixed.len();
+        if left == 0 {
+            let input: Vec<Bounded> = fixed.iter().map(|&v| Bounded::exact(v)).collect();
+            return vec![Vec::new(), self.bounded(params, &input).iter().map(|b| b.value).collect()];
+        }
+        let rows = || params[0].chunks_exact(self.inputs);
+        let weight = rows().flat_map(|row| row[..left].iter().copied()).collect();
+        let dot = |row: &[f64]| row[left..].iter().zip(fixed).map(|(w, c)| w * c).sum::<f64>();
+        let bias = rows().zip(params[1]).map(|(row, b)| b + dot(row)).collect();
+        [weight, bias].into_iter().chain(params[2..].iter().map(|p| p.to_vec())).collect()
+    }
+
     /// The outputs with a bound of their rounding, by running error analysis.
     pub(crate) fn bounded<W: AsRef<[f64]>>(&self, params: &[W], input: &[Bounded]) -> Vec<Bounded> {
         let linear = |k: usize, a: &[Bounded]| -> Vec<Bounded> {

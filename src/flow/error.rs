@@ -34,6 +34,22 @@ pub enum Error {
         /// All layers.
         layers: usize,
     },
+    /// A parameter of the flow out of its range.
+    #[error("{name} {reason}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
+    /// A base whose fields make no sense, or that cannot do what is asked.
+    #[error("the {family} base: {reason}")]
+    Base {
+        /// The family.
+        family: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A flow needs at least one column.
     #[error("a flow needs at least one column")]
     NoColumns,
@@ -55,6 +71,39 @@ pub enum Error {
         /// Columns of the model.
         expected: usize,
         /// Columns of the data.
+        given: usize,
+    },
+    /// Rows of a conditional flow without their context.
+    #[error(
+        "the model is conditional: each row needs its {columns} columns and behind them {context} columns of context, {given} are \
+         given; give the context with --context"
+    )]
+    Context {
+        /// Columns of a sample.
+        columns: usize,
+        /// Columns of its context.
+        context: usize,
+        /// Columns given.
+        given: usize,
+    },
+    /// A context of the wrong width.
+    #[error(
+        "the model takes {expected} columns of context, {given} are given; see --context, and `inspect` for what they are"
+    )]
+    ContextColumns {
+        /// Columns of the model's context.
+        expected: usize,
+        /// Columns given.
+        given: usize,
+    },
+    /// A context of other rows.
+    #[error(
+        "the context has {given} rows where there are {expected}; give one row of context for each (--context)"
+    )]
+    ContextRows {
+        /// Rows of the data.
+        expected: usize,
+        /// Rows of the context.
         given: usize,
     },
     /// NaN or infinity in the data.

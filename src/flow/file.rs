@@ -4,9 +4,11 @@
 //! `eigenflow` is one JSON object: format version, width, precision, the layers, how many of them are
 //! preprocessing, the names of the columns and the record of training. A checkpoint of training is a model with further
 //! tensors `training.NAME`, which do not belong to the model and are not read with it.
+//! preprocessing, the names of the columns and the record of training; for a conditional flow the variables of its
+//! context (tensors `context.mean`, `context.scale`), for a base that is not standard normal its family (tensors `base.NAME`).
 
 use super::bijection::Bijection;
-use super::{Flow, Layer};
+use super::{Base, Flow, Layer, Variable};
 use crate::data::atomic::write_whole;
 use eigenflow_linalg::Real;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -16,7 +18,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Version of the model format that is written; older ones are read.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+
+/// Version of files without a context and with the standard normal base: what older readers know.
+const PLAIN: u32 = 1;
 
 /// Key of the metadata entry.
 const KEY: &str = "eigenflow";
@@ -103,6 +108,10 @@ struct Header {
     preprocessing: usize,
     columns: Vec<String>,
     record: Option<Value>,
+    #[serde(default, skip_serializing_if = "Base::is_standard")]
+    base: Base,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    context: Vec<Variable>,
 }
 
 impl<T: Real> Model<T> {
@@ -121,14 +130,18 @@ impl<T: Real> Model<T> {
 
     /// [`Model::to_bytes`] with rows of numbers beside the model.
     fn to_bytes_with(&self, beside: &[(String, &[T])]) -> Result<Vec<u8>, FileError> {
+        let (base, context) = (self.flow.base().clone(), self.flow.context().to_vec());
+        let plain = base.is_standard() && context.is_empty();
         let header = Header {
-            format_version: FORMAT_VERSION,
+            format_version: if plain { PLAIN } else { FORMAT_VERSION },
             dim: self.flow.dim(),
             dtype: T::NAME.to_owned(),
             layers: self.flow.layers().to_vec(),
             preprocessing: self.flow.preprocessing(),
             columns: self.columns.clone(),
             record: self.record.clone(),
+            base,
+            context,
         };
         let fail = |problem: String| FileError::Damaged { file: "model".into(), problem };
         let json = serde_json::to_string(&header).map_err(|e| fail(e.to_string()))?;
@@ -236,6 +249,14 @@ impl AnyModel {
         }
     }
 
+    /// Variables of the context; none for a model that takes none.
+    pub fn context(&self) -> &[Variable] {
+        match self {
+            Self::F32(model) => model.flow.context(),
+            Self::F64(model) => model.flow.context(),
+        }
+    }
+
     /// The model in the precision asked for. From `f32` to `f64` it is exact.
     pub fn cast<T: Real>(&self) -> Model<T> {
         match self {
@@ -248,7 +269,7 @@ impl AnyModel {
 /// The flow that a header describes, with the tensors as its parameters.
 fn fill<T: Real>(header: Header, tensors: &SafeTensors<'_>, file: &str) -> Result<Model<T>, FileError> {
     let bad = |problem: String| FileError::Header { file: file.into(), problem };
-    let Header { dim, layers, preprocessing, columns, record, .. } = header;
+    let Header { dim, layers, preprocessing, columns, record, base, context, .. } = header;
     if columns.len() != dim {
         return Err(bad(format!("{} names of columns where dim is {dim}", columns.len())));
     }
@@ -269,7 +290,12 @@ fn fill<T: Real>(header: Header, tensors: &SafeTensors<'_>, file: &str) -> Resul
     if promised > held {
         return Err(bad(format!("its layers need at least {promised} numbers, the file holds {held}")));
     }
-    let mut flow = Flow::<T>::new(layers, preprocessing, 0).map_err(|e| bad(e.to_string()))?;
+    if let Some(layer) = layers.iter().find(|layer| layer.context() as u128 > held) {
+        return Err(bad(format!("{} columns of context, the file holds {held} numbers", layer.context())));
+    }
+    let flow = Flow::<T>::new(layers, preprocessing, 0).and_then(|flow| flow.with_context(context));
+    let flow = flow.and_then(|flow| flow.with_base(base, 0));
+    let mut flow = flow.map_err(|e| bad(e.to_string()))?;
     let known: HashSet<String> = flow.parameters().iter().map(|p| p.name.clone()).collect();
     let wrong = |tensor: &str, problem: String| FileError::Tensor {
         file: file.into(),
@@ -383,7 +409,7 @@ mod tests {
             let text = error.to_string();
             assert!(text.starts_with("m.safetensors: ") && text.contains(part), "{text}");
         };
-        says(tampered(|h| h["format_version"] = json!(2)), "newer than 1");
+        says(tampered(|h| h["format_version"] = json!(3)), "newer than 2");
         says(tampered(|h| h["format_version"] = json!("x")), "format_version");
         says(tampered(|h| h["layers"][1]["kind"] = json!("warp")), "unknown variant `warp`");
         says(tampered(|h| h["surprise"] = json!(1)), "unknown field `surprise`");

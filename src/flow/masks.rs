@@ -5,16 +5,22 @@
 /// A hidden unit has a degree, dealt in turn from those that are of use, `0 .. places - 1`: it sees columns up to that place
 /// and units up to that degree; a column's parameters see units of lower degrees than its place (M. Germain et al., 2015, equations 11 and
 /// 12). The last width holds the parameters of all columns, parameter by parameter.
+///
+/// Inputs behind the columns are a context, which everything may see. Then some hidden units see nothing else: the
+/// parameters of the first column have those.
 pub(crate) fn made(order: &[usize], widths: &[usize]) -> Vec<Vec<f64>> {
-    let places = order.iter().copied().max().unwrap_or(0);
+    // Degrees are places plus one; 0 is that of a context, and of units that see no column.
+    let context = widths[0] - order.len();
+    let least = usize::from(context == 0);
+    let of_use = order.iter().copied().max().unwrap_or(0).max(least) + 1 - least;
     let last = widths.len() - 2;
-    let mut below: Vec<usize> = order.to_vec();
+    let mut below: Vec<usize> = order.iter().map(|o| o + 1).chain(std::iter::repeat_n(0, context)).collect();
     let mut masks = Vec::new();
     for (k, w) in widths.windows(2).enumerate() {
         let degrees: Vec<usize> = if k == last {
-            (0..w[1]).map(|i| order[i % order.len()]).collect()
+            (0..w[1]).map(|i| order[i % order.len()] + 1).collect()
         } else {
-            (0..w[1]).map(|i| i % places.max(1)).collect()
+            (0..w[1]).map(|i| i % of_use + least).collect()
         };
         let sees = |own: usize, other: usize| if k == last { own > other } else { own >= other };
         let row = |&own: &usize| below.iter().map(|&b| f64::from(u8::from(sees(own, b)))).collect::<Vec<_>>();
@@ -57,7 +63,9 @@ pub(crate) fn check(
         };
         mask.chunks_exact(below.len()).map(row).collect()
     };
-    let mut seen: Vec<Seen> = (0..d).map(single).collect();
+    // A context is no column.
+    let context = std::iter::repeat_n(vec![0_u64; words], widths[0] - d);
+    let mut seen: Vec<Seen> = (0..d).map(single).chain(context).collect();
     let mut skipped: Vec<Seen> = Vec::new();
     for (k, mask) in masks.iter().enumerate() {
         let next = through(mask, &seen);

@@ -7,6 +7,7 @@ pub mod base;
 pub mod bijection;
 pub mod bijections;
 pub mod conditioner;
+mod context;
 mod curve;
 mod error;
 mod evaluate;
@@ -21,7 +22,9 @@ mod registry;
 pub mod rounding;
 pub mod transformer;
 
+pub use base::Base;
 pub use bijection::{Bijection, Growth, Role, Smoothness};
+pub use context::Variable;
 pub use error::Error;
 pub use file::{AnyModel, FileError, Model, beside};
 pub use model::{Flow, Parameter, Recorded};

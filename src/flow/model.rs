@@ -1,7 +1,7 @@
 //! A flow: layers, and the parameters they declare.
 
-use super::bijection::{Bijection, Growth, Role, Scope, Smoothness};
-use super::{Error, Layer, base};
+use super::bijection::{Bijection, Declaration, Growth, Role, Scope, Smoothness};
+use super::{Base, Error, Layer, Variable, context};
 use crate::random::generator;
 use eigenflow_autodiff::{Recorder, Var};
 use eigenflow_linalg::Real;
@@ -20,6 +20,13 @@ pub struct Parameter<T> {
     pub role: Role,
     /// Entries, row by row.
     pub data: Vec<T>,
+}
+
+impl<T: Real> Parameter<T> {
+    fn declared(prefix: &str, d: Declaration) -> Self {
+        let data = d.initial.into_iter().map(T::of).collect();
+        Self { name: format!("{prefix}.{}", d.name), rows: d.rows, cols: d.cols, role: d.role, data }
+    }
 }
 
 /// A normalizing flow: data passes the layers in order, latents pass them backwards.
@@ -43,8 +50,11 @@ pub struct Flow<T> {
     dim: usize,
     layers: Vec<Layer>,
     preprocessing: usize,
+    /// Those of the layers, of the base, and the context's.
     parameters: Vec<Parameter<T>>,
     of_layer: Vec<Range<usize>>,
+    base: Base,
+    pub(super) variables: Vec<Variable>,
 }
 
 /// A recorded direction of a flow.
@@ -68,6 +78,18 @@ impl<T: Real> Flow<T> {
     /// If layers have different widths or fields that make no sense, or if there are fewer layers than
     /// are to be preprocessing.
     pub fn new(layers: Vec<Layer>, preprocessing: usize, seed: u64) -> Result<Self, Error> {
+        let variables = context::unnamed(context::width(&layers)?);
+        Self::given(layers, preprocessing, Base::Normal, variables, seed)
+    }
+
+    /// The same with this base, and with these variables as context, whether or not a layer sees them.
+    fn given(
+        layers: Vec<Layer>,
+        preprocessing: usize,
+        base: Base,
+        variables: Vec<Variable>,
+        seed: u64,
+    ) -> Result<Self, Error> {
         let dim = layers.first().map_or(0, Bijection::dim);
         if dim == 0 {
             return Err(Error::NoColumns);
@@ -89,16 +111,14 @@ impl<T: Real> Flow<T> {
             let purpose = if k < preprocessing { "initial-preprocessing" } else { "initial" };
             let index = if k < preprocessing { k as u64 } else { core };
             let declared = layer.declare(&mut generator(seed, purpose, index));
-            parameters.extend(declared.into_iter().map(|d| Parameter {
-                name: format!("layers.{k}.{}", d.name),
-                rows: d.rows,
-                cols: d.cols,
-                role: d.role,
-                data: d.initial.into_iter().map(T::of).collect(),
-            }));
+            parameters.extend(declared.into_iter().map(|d| Parameter::declared(&format!("layers.{k}"), d)));
             of_layer.push(first..parameters.len());
         }
-        Ok(Self { dim, layers, preprocessing, parameters, of_layer })
+        base.check().map_err(|reason| Error::Base { family: base.as_str(), reason })?;
+        let declared = base.declare(dim, &mut generator(seed, "initial-base", 0));
+        parameters.extend(declared.into_iter().map(|d| Parameter::declared("base", d)));
+        parameters.extend(context::parameters(variables.iter().map(Variable::width).sum()));
+        Ok(Self { dim, layers, preprocessing, parameters, of_layer, base, variables })
     }
 
     /// Whether the parameters are such as the layers need beyond their shapes: what comes from a file may not be.
@@ -118,7 +138,7 @@ impl<T: Real> Flow<T> {
                 reason,
             })?;
         }
-        Ok(())
+        self.check_context_scale()
     }
 
     /// Number of columns `D`.
@@ -156,6 +176,49 @@ impl<T: Real> Flow<T> {
         self.of_layer[k].clone()
     }
 
+    /// The base density.
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// The same flow with another base, its parameters freshly initialised.
+    ///
+    /// ```
+    /// use eigenflow::flow::{Base, Flow, bijections::{Affine, Form}};
+    /// use eigenflow_linalg::Matrix;
+    /// let flow = Flow::<f64>::new(vec![Affine::new(1, Form::Full).into()], 0, 0).unwrap();
+    /// let mut flow = flow.with_base(Base::Student { learned: true }, 0).unwrap();
+    /// let freedom = flow.base_parameters().start;
+    /// flow.parameters_mut()[0].data[0] = 1.0;
+    /// flow.parameters_mut()[freedom].data[0] = 0.0; // one degree of freedom: Cauchy, 1 / π at its mode
+    /// let log_p = flow.log_density(&Matrix::new(1, 1, vec![0.0])).unwrap()[0];
+    /// assert!((log_p + std::f64::consts::PI.ln()).abs() < 1e-15);
+    /// ```
+    ///
+    /// # Errors
+    /// If its fields make no sense.
+    pub fn with_base(&self, base: Base, seed: u64) -> Result<Self, Error> {
+        let (layers, variables) = (self.layers.clone(), self.variables.clone());
+        let mut flow = Self::given(layers, self.preprocessing, base, variables, seed)?;
+        flow.replace(0, self);
+        let of_context = flow.base_parameters().end..flow.parameters.len();
+        for (to, from) in of_context.zip(self.base_parameters().end..) {
+            flow.parameters[to].data.clone_from(&self.parameters[from].data);
+        }
+        Ok(flow)
+    }
+
+    /// Indices of the parameters of the base.
+    pub fn base_parameters(&self) -> Range<usize> {
+        let of_context = if self.variables.is_empty() { 0 } else { 2 };
+        self.behind().start..self.parameters.len() - of_context
+    }
+
+    /// Indices of the parameters that belong to no layer.
+    fn behind(&self) -> Range<usize> {
+        self.of_layer.last().map_or(0, |own| own.end)..self.parameters.len()
+    }
+
     /// Parameter data, as a run takes it.
     pub fn slices(&self) -> Vec<&[T]> {
         self.parameters.iter().map(|p| p.data.as_slice()).collect()
@@ -173,6 +236,8 @@ impl<T: Real> Flow<T> {
             layers: self.layers.clone(),
             preprocessing: self.preprocessing,
             of_layer: self.of_layer.clone(),
+            base: self.base.clone(),
+            variables: self.variables.clone(),
             parameters: self
                 .parameters
                 .iter()
@@ -196,8 +261,14 @@ impl<T: Real> Flow<T> {
     /// If it reaches beyond the layers, as slicing does.
     pub fn part(&self, range: Range<usize>) -> Result<Self, Error> {
         let preprocessing = self.preprocessing.min(range.end).saturating_sub(range.start);
-        let mut part = Self::new(self.layers[range.clone()].to_vec(), preprocessing, 0)?;
-        let from = range.flat_map(|k| self.parameters_of(k));
+        let layers = self.layers[range.clone()].to_vec();
+        // What ends before the latents has no base but the one that is nobody's.
+        let whole = range.end == self.layers.len();
+        let base = if whole { self.base.clone() } else { Base::Normal };
+        let mut part = Self::given(layers, preprocessing, base, self.variables.clone(), 0)?;
+        let of_base = self.base_parameters().filter(|_| whole);
+        let of_context = self.base_parameters().end..self.parameters.len();
+        let from = range.flat_map(|k| self.parameters_of(k)).chain(of_base).chain(of_context);
         for (to, from) in part.parameters.iter_mut().zip(from) {
             to.data.clone_from(&self.parameters[from].data);
         }
@@ -211,8 +282,12 @@ impl<T: Real> Flow<T> {
     pub fn followed_by(&self, layer: Layer) -> Result<Self, Error> {
         let mut layers = self.layers.clone();
         layers.push(layer);
-        let mut longer = Self::new(layers, self.preprocessing, 0)?;
+        let base = self.base.clone();
+        let mut longer = Self::given(layers, self.preprocessing, base, self.variables.clone(), 0)?;
         longer.replace(0, self);
+        for (to, from) in longer.behind().zip(self.behind()) {
+            longer.parameters[to].data.clone_from(&self.parameters[from].data);
+        }
         Ok(longer)
     }
 
@@ -223,7 +298,7 @@ impl<T: Real> Flow<T> {
     pub fn replace(&mut self, at: usize, part: &Self) {
         assert_eq!(self.layers[at..at + part.layers.len()], part.layers[..], "a part of this flow");
         let first = self.of_layer[at].start;
-        for (k, p) in part.parameters.iter().enumerate() {
+        for (k, p) in part.parameters[..part.behind().start].iter().enumerate() {
             self.parameters[first + k].data.clone_from(&p.data);
         }
     }
@@ -255,9 +330,22 @@ impl<T: Real> Flow<T> {
         }
     }
 
-    /// Declares all parameters as shared inputs of a tape, in order.
+    /// Declares all parameters as shared inputs of a tape, in order; a conditional flow's contexts follow as a batch input, so that
+    /// recording finds them.
     pub fn declare<'t>(&self, r: &'t Recorder<T>) -> Vec<Var<'t, T>> {
-        self.parameters.iter().map(|p| r.shared(p.rows, p.cols)).collect()
+        let mut declared: Vec<_> = self.parameters.iter().map(|p| r.shared(p.rows, p.cols)).collect();
+        if !self.variables.is_empty() {
+            declared.push(r.batch(self.context_columns()));
+        }
+        declared
+    }
+
+    /// The standardised context, of what [`Flow::declare`] gave.
+    fn standardised<'t>(&self, params: &[Var<'t, T>]) -> Option<Var<'t, T>> {
+        match params {
+            [.., mean, scale, context] if !self.variables.is_empty() => Some((*context - *mean) / *scale),
+            _ => None,
+        }
     }
 
     /// Records `normalize` through the layers `range`.
@@ -276,10 +364,11 @@ impl<T: Real> Flow<T> {
             values: Vec::new(),
             updates: Vec::new(),
         };
+        let context = self.standardised(params);
         for k in range {
             let own = self.of_layer[k].clone();
-            let mut scope =
-                Scope { recorder: r, params: &params[own.clone()], training, updates: Vec::new() };
+            let params = &params[own.clone()];
+            let mut scope = Scope { recorder: r, params, context, training, updates: Vec::new() };
             let (out, log_det) = self.layers[k].normalize(&mut scope, recorded.out);
             recorded.updates.extend(scope.updates.into_iter().map(|(i, v)| (own.start + i, v)));
             recorded.out = out;
@@ -304,14 +393,20 @@ impl<T: Real> Flow<T> {
         let r = z.recorder();
         let mut out = z;
         let mut values = Vec::new();
+        let context = self.standardised(params);
         for k in range.rev() {
             let params = &params[self.of_layer[k].clone()];
-            let mut scope = Scope { recorder: r, params, training: false, updates: Vec::new() };
+            let mut scope = Scope { recorder: r, params, context, training: false, updates: Vec::new() };
             out = self.layers[k].generate(&mut scope, out);
             values.push(out);
         }
         let log_det = r.full(z.shape().with_cols(1), T::ZERO);
         Recorded { out, log_det, log_dets: Vec::new(), values, updates: Vec::new() }
+    }
+
+    /// Records the base's log-density of latents: one column.
+    pub fn record_base<'t>(&self, params: &[Var<'t, T>], z: Var<'t, T>) -> Var<'t, T> {
+        self.base.record(&params[self.base_parameters()], z)
     }
 
     /// Records `log p(x)` through the layers `range`: one column.
@@ -322,6 +417,6 @@ impl<T: Real> Flow<T> {
         range: Range<usize>,
     ) -> Var<'t, T> {
         let recorded = self.record_normalize(params, x, range, false);
-        base::log_density(recorded.out) + recorded.log_det
+        self.record_base(params, recorded.out) + recorded.log_det
     }
 }

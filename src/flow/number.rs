@@ -1,6 +1,6 @@
 //! Formulas written once: over variables of a tape, and over numbers that carry a bound of their rounding.
 
-use super::rounding::FUNCTION;
+use super::rounding::{FUNCTION, count};
 use eigenflow_autodiff::Var;
 use eigenflow_linalg::Real;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -105,6 +105,24 @@ impl Bounded {
     /// The result of arithmetic: rounded once.
     fn rounded(value: f64, carried: f64) -> Self {
         Self { value, error: carried + value.abs() }
+    }
+
+    /// `Σ a_i b_i`, added up in any order: what operands bring along, and `c_n` roundings of the terms ([`count`]).
+    ///
+    /// ```
+    /// use eigenflow::flow::number::Bounded;
+    /// let [a, b] = [[1.0, 2.0], [3.0, 4.0]].map(|v| v.map(Bounded::exact));
+    /// assert_eq!(Bounded::dot(&a, &b), Bounded { value: 11.0, error: 22.0 }); // c_2 = 2 units of 3 + 8
+    /// ```
+    pub fn dot(a: &[Self], b: &[Self]) -> Self {
+        let (mut value, mut size, mut carried) = (0.0, 0.0, 0.0);
+        for (a, b) in a.iter().zip(b) {
+            let product = a.value * b.value;
+            value += product;
+            size += product.abs();
+            carried += a.error * b.value.abs() + b.error * a.value.abs();
+        }
+        Self { value, error: carried + count(a.len()) * size }
     }
 
     /// The value of an elementwise function with the given slope.

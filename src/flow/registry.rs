@@ -2,9 +2,9 @@
 
 use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use super::bijections::{
-    ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Coupling, Exp, GeneralCoupling, Householder,
-    LeakyRelu, Logit, LuLinear, Permutation, PolarShear, Prelu, SCurveTube, Sinh, SinhArcsinh, SoftTail,
-    Softplus, Standardize, SwissRoll, Tanh,
+    ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Conditional, Coupling, Exp, GeneralCoupling,
+    Householder, LeakyRelu, Logit, LuLinear, Permutation, Planar, PolarShear, Prelu, Radial, SCurveTube,
+    Sinh, SinhArcsinh, SoftTail, Softplus, Squash, Standardize, SwissRoll, Sylvester, Tanh,
 };
 use super::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
@@ -104,6 +104,7 @@ registry! {
     "autoregressive" => Autoregressive,
     "banana" => Banana,
     "batch-norm" => BatchNorm,
+    "conditional" => Conditional,
     "coupling" => Coupling,
     "exp" => Exp,
     "general-coupling" => GeneralCoupling,
@@ -112,14 +113,18 @@ registry! {
     "logit" => Logit,
     "lu-linear" => LuLinear,
     "permutation" => Permutation,
+    "planar" => Planar,
     "polar-shear" => PolarShear,
     "prelu" => Prelu,
+    "radial" => Radial,
     "s-curve-tube" => SCurveTube,
     "sinh" => Sinh,
     "sinh-arcsinh" => SinhArcsinh,
     "soft-tail" => SoftTail,
     "softplus" => Softplus,
+    "squash" => Squash,
     "standardize" => Standardize,
     "swiss-roll" => SwissRoll,
+    "sylvester" => Sylvester,
     "tanh" => Tanh,
 }

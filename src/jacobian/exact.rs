@@ -24,7 +24,7 @@ pub enum Route {
     Layers,
 }
 
-/// Jacobians of the rows of `x`: entry `[n, i, j] = d out_i / d in_j`.
+/// Jacobians of the rows of `x`: entry `[n, i, j] = d out_i / d in_j`. A context is a constant: `D x D` at the row's own.
 ///
 /// # Errors
 /// As [`Flow::normalize`] and [`Flow::generate`], and [`Error::OutOfRange`] where a Jacobian overflows.
@@ -95,8 +95,8 @@ fn unchecked<T: Real>(
     let all = 0..flow.layers().len();
     let d = flow.dim();
     let program = Program::try_record(|r| {
-        let params = flow.declare(r);
         let input = r.batch(d);
+        let params = flow.declare(r);
         let out = match direction {
             Direction::Normalize => flow.record_normalize(&params, input, all.clone(), false).out,
             Direction::Generate => flow.record_generate(&params, input, all.clone()).out,
@@ -104,7 +104,7 @@ fn unchecked<T: Real>(
         let block = if push { push_jacobian(r, out, input)? } else { pull_jacobian(r, out, input)? };
         Ok::<_, Error>(vec![out, block])
     })?;
-    let mut outputs = program.run(x.rows(), &[x.data()], &flow.slices())?;
+    let mut outputs = flow.replay(&program, x)?;
     let block = Batch::new(x.rows(), d, d, outputs.pop().unwrap_or_default());
     Ok((Matrix::new(x.rows(), d, outputs.pop().unwrap_or_default()), block))
 }
@@ -120,7 +120,7 @@ fn finite<T: Real>(
     let not_finite = |block: &Batch<T>| block.data().iter().position(|v| !v.is_finite());
     let Some(at) = not_finite(&block) else { return Ok(block) };
     let row = at / (d * d);
-    let one = Matrix::new(1, d, x.row(row).to_vec());
+    let one = Matrix::new(1, x.cols(), x.row(row).to_vec());
     let order = in_order(direction, count);
     let (mut layer, mut column) = (order[count - 1], 0);
     for &k in &order {
@@ -166,7 +166,7 @@ fn by_layers<T: Real>(flow: &Flow<T>, x: &Matrix<T>, direction: Direction) -> Re
     for k in in_order(direction, count) {
         let layer = flow.part(k..k + 1)?;
         let (values, own) = unchecked(&layer, &at, direction, false)?;
-        at = values;
+        at = flow.with_contexts_of(values, x)?;
         product = Some(match product {
             None => own,
             Some(p) => {

@@ -1,6 +1,7 @@
 //! Every claim, listed once.
 
 use super::{Claim, Context, Outcome, linear, local, stability};
+use crate::flow::Flow;
 
 /// All claims, in the order in which they are reported.
 pub fn claims() -> Vec<Box<dyn Claim>> {
@@ -34,8 +35,26 @@ pub fn claims() -> Vec<Box<dyn Claim>> {
     ]
 }
 
+/// Claims that speak of standard normal latents.
+pub const NORMAL: [&str; 18] = [
+    "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "G3", "G4", "G5", "S2a", "S2b", "S3", "S4", "S5", "C4",
+    "D1",
+];
+
+/// What a claim requires of a model that this one does not have.
+pub fn missing(id: &str, flow: &Flow<f64>) -> Option<&'static str> {
+    if !flow.context().is_empty() {
+        return Some("requires one context: check the flow at it (`Flow::at`)");
+    }
+    (!flow.base().is_standard() && NORMAL.contains(&id)).then_some("requires a standard normal base")
+}
+
 /// Checks the claims whose identifiers are in `ids` (without regard to case), or all if it is empty.
 pub fn verify(cx: &Context<'_>, ids: &[String]) -> Vec<Outcome> {
     let asked = |c: &dyn Claim| ids.is_empty() || ids.iter().any(|id| id.eq_ignore_ascii_case(c.id()));
-    claims().iter().filter(|c| asked(c.as_ref())).map(|c| c.check(cx)).collect()
+    let check = |c: &dyn Claim| match missing(c.id(), cx.flow) {
+        Some(reason) => Outcome::undecided(c.id(), reason),
+        None => c.check(cx),
+    };
+    claims().iter().filter(|c| asked(c.as_ref())).map(|c| check(c.as_ref())).collect()
 }

@@ -11,7 +11,8 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
-/// Fits the core of a flow to rows in data units by stochastic gradient descent.
+/// Fits the core of a flow to rows in data units by stochastic gradient descent. Rows of a conditional flow have their contexts
+/// beside them ([`Flow::beside`]).
 ///
 /// Minimises the mean of `-log p(x) + α‖J(x)‖²_F` plus the weight penalty, in training units, with
 /// `AdamW`. After each epoch the validation rows are scored (the training rows where there are
@@ -58,7 +59,7 @@ pub fn fit_from<T: Real>(
     let valid = valid.filter(|v| v.rows() > 0);
     let mut held = valid.map_or_else(|| Ok(x.clone()), |v| to_training_units(flow, v))?;
     // Validation rows are noisy too, always in the same way: the model is one of noisy rows.
-    add_noise(&mut held, options, "validation-noise", 0);
+    add_noise(&mut held, flow.dim(), options, "validation-noise", 0);
     let mut run = Run::new(flow, x, held, options, from)?;
     run.state.record.valid_rows = valid.map_or(0, Matrix::rows);
     let result = run.epochs(flow, observer);
@@ -91,18 +92,26 @@ pub(crate) fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Resul
     if flow.preprocessing() == 0 {
         return Ok(x.clone());
     }
-    Ok(flow.part(0..flow.preprocessing())?.normalize(x)?.0)
+    Ok(flow.with_contexts_of(flow.part(0..flow.preprocessing())?.normalize(x)?.0, x)?)
 }
 
-pub(super) fn add_noise<T: Real>(x: &mut Matrix<T>, options: &TrainOptions, purpose: &str, epoch: usize) {
+/// Noise on the first `dim` columns: contexts have none.
+pub(super) fn add_noise<T: Real>(
+    x: &mut Matrix<T>,
+    dim: usize,
+    options: &TrainOptions,
+    purpose: &str,
+    epoch: usize,
+) {
     if options.noise == 0.0 {
         return;
     }
-    let block = ROWS_PER_GENERATOR * x.cols();
+    let width = x.cols();
+    let block = ROWS_PER_GENERATOR * width;
     let blocks = x.rows().div_ceil(ROWS_PER_GENERATOR);
     x.data_mut().par_chunks_mut(block).enumerate().for_each(|(k, rows)| {
         let mut random = generator(options.seed, purpose, (epoch * blocks + k) as u64);
-        for v in rows {
+        for v in rows.chunks_exact_mut(width).flat_map(|row| &mut row[..dim]) {
             let normal: f64 = random.sample(StandardNormal);
             *v += T::of(options.noise * normal);
         }
@@ -159,15 +168,15 @@ impl<'a, T: Real> Run<'a, T> {
             options,
             noisy: x.clone(),
             order: (0..x.rows()).collect(),
-            x,
             held,
             watched,
             signs: vec![T::ONE; if stepper.takes_signs() { batch * dim } else { 0 }],
             validation: validation(flow, flow.core()).runner(),
             stepper,
-            rows: vec![T::ZERO; batch * dim],
+            rows: vec![T::ZERO; batch * x.cols()],
             batch,
             state,
+            x,
         })
     }
 
@@ -181,7 +190,7 @@ impl<'a, T: Real> Run<'a, T> {
         for epoch in self.state.record.epochs.len() + 1..=self.options.epochs {
             self.shuffle(epoch);
             self.noisy.data_mut().copy_from_slice(self.x.data());
-            add_noise(&mut self.noisy, self.options, "noise", epoch);
+            add_noise(&mut self.noisy, flow.dim(), self.options, "noise", epoch);
             let (mut nll, mut rate) = (0.0, 0.0);
             for k in 0..per_epoch {
                 let step = (epoch - 1) * per_epoch + k;
@@ -255,7 +264,7 @@ impl<'a, T: Real> Run<'a, T> {
         epoch: usize,
         rate: f64,
     ) -> Result<f64, Error> {
-        let d = flow.dim();
+        let d = self.x.cols();
         let chosen = &self.order[k * self.batch..(k + 1) * self.batch];
         for (to, &from) in self.rows.chunks_exact_mut(d).zip(chosen) {
             to.copy_from_slice(self.noisy.row(from));
@@ -286,7 +295,7 @@ impl<'a, T: Real> Run<'a, T> {
         parameter: Option<usize>,
     ) -> Error {
         let d = flow.dim();
-        let batch = Matrix::new(self.batch, d, self.rows.clone());
+        let batch = Matrix::new(self.batch, self.x.cols(), self.rows.clone());
         let place = flow
             .part(flow.core())
             .and_then(|core| core.layer_values(&batch))
@@ -308,12 +317,11 @@ impl<'a, T: Real> Run<'a, T> {
     /// Validation and the guard. Gives the epoch's row and the score that selects weights.
     fn look(&mut self, flow: &Flow<T>, epoch: usize, nll: f64, lr: f64) -> Result<(EpochRow, f64), Error> {
         let (mut sum, mut square) = ([T::ZERO], [T::ZERO]);
-        self.validation.run(
-            self.held.rows(),
-            &[self.held.data()],
-            &flow.slices(),
-            &mut [&mut sum[..], &mut square[..]],
-        )?;
+        let (rows, context) = flow.split(self.held.data());
+        let both = [&rows[..], &context];
+        let batches = if flow.context().is_empty() { &both[..1] } else { &both };
+        let sums = &mut [&mut sum[..], &mut square[..]];
+        self.validation.run(self.held.rows(), batches, &flow.slices(), sums)?;
         let n = self.held.rows() as f64;
         let valid_nll = sum[0].f64() / n;
         if !valid_nll.is_finite() {

@@ -45,13 +45,13 @@ fn negative_mean(x: &[f64]) -> (f64, f64) {
 /// If a row does not fit the flow or is out of its reach.
 pub fn held_out<T: Real>(flow: &Flow<T>, x: &Matrix<T>, options: &TrainOptions) -> Result<HeldOut, Error> {
     let mut y = to_training_units(flow, x)?;
-    add_noise(&mut y, options, "test-noise", 0);
+    add_noise(&mut y, flow.dim(), options, "test-noise", 0);
     let training_units: Vec<f64> = flow.part(flow.core())?.log_density(&y)?.iter().map(|p| p.f64()).collect();
     if flow.preprocessing() == 0 {
         return Ok(HeldOut { log_density: training_units.clone(), training_units });
     }
     let before = flow.part(0..flow.preprocessing())?;
-    let (_, log_det) = before.normalize(&before.generate(&y)?)?;
+    let (_, log_det) = before.normalize(&flow.with_contexts_of(before.generate(&y)?, &y)?)?;
     let log_density = training_units.iter().zip(&log_det).map(|(p, d)| p + d.f64()).collect();
     Ok(HeldOut { log_density, training_units })
 }

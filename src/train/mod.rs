@@ -24,7 +24,7 @@ pub use fit::{Epoch, fit, fit_from};
 pub use held_out::{HeldOut, held_out};
 pub use objective::Penalty;
 pub use options::{Schedule, TrainOptions};
-pub use prepare::{Prepared, Preprocess, build};
+pub use prepare::{Design, Prepared, Preprocess, build, build_given};
 pub use race::{Race, race};
 pub use record::{EpochRow, Stop, TrainingRecord};
 pub use state::{Progress, State};

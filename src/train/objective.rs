@@ -1,7 +1,7 @@
 //! The objective of a training step, recorded with its gradient.
 
 use super::{Error, TrainOptions};
-use crate::flow::{Flow, Role, base};
+use crate::flow::{Flow, Role};
 use eigenflow_autodiff::{Program, Recorder, Var, push_jacobian};
 use eigenflow_linalg::Real;
 use std::ops::Range;
@@ -44,8 +44,8 @@ pub(crate) fn jacobian_norm<'t, T: Real>(
 
 /// A recorded training step.
 ///
-/// Inputs: the rows in training units, sign vectors (stochastic penalty only); then all parameters and
-/// `1 / rows`. Outputs: the objective, the mean negative log-likelihood, the gradients of
+/// Inputs: the rows in training units, sign vectors (stochastic penalty only), contexts (conditional flows only); then all
+/// parameters and `1 / rows`. Outputs: the objective, the mean negative log-likelihood, the gradients of
 /// `trained`, the new values of `updated`.
 pub(crate) struct Step<T> {
     pub program: Program<T>,
@@ -64,7 +64,8 @@ pub(crate) fn step<T: Real>(
     options: &TrainOptions,
 ) -> Result<Step<T>, Error> {
     let penalty = Penalty::of(options, flow.dim());
-    let of_core: Vec<usize> = core.clone().flat_map(|k| flow.parameters_of(k)).collect();
+    let of_layers = core.clone().flat_map(|k| flow.parameters_of(k));
+    let of_core: Vec<usize> = of_layers.chain(flow.base_parameters()).collect();
     let trained: Vec<usize> =
         of_core.into_iter().filter(|&k| flow.parameters()[k].role != Role::Frozen).collect();
     let mut updated = Vec::new();
@@ -74,7 +75,7 @@ pub(crate) fn step<T: Real>(
         let params = flow.declare(r);
         let per_row = r.shared(1, 1);
         let recorded = flow.record_normalize(&params, x, core.clone(), true);
-        let log_p = base::log_density(recorded.out) + recorded.log_det;
+        let log_p = flow.record_base(&params, recorded.out) + recorded.log_det;
         let nll = -(log_p.sum_rows() * per_row);
         let mut objective = nll;
         if penalty != Penalty::None {
@@ -110,13 +111,13 @@ pub(crate) fn step<T: Real>(
     Ok(Step { program, trained, updated, penalty })
 }
 
-/// Records sums over validation rows: `Σ -log p`, `Σ |f|²`.
+/// Records sums over validation rows (and their contexts): `Σ -log p`, `Σ |f|²`.
 pub(crate) fn validation<T: Real>(flow: &Flow<T>, core: Range<usize>) -> Program<T> {
     Program::record(|r| {
         let x = r.batch(flow.dim());
         let params = flow.declare(r);
         let recorded = flow.record_normalize(&params, x, core, false);
-        let log_p = base::log_density(recorded.out) + recorded.log_det;
+        let log_p = flow.record_base(&params, recorded.out) + recorded.log_det;
         vec![-log_p.sum_rows(), recorded.out.square().sum_all()]
     })
 }

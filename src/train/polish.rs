@@ -7,7 +7,7 @@
 
 use super::objective::jacobian_norm;
 use crate::flow::bijections::Form;
-use crate::flow::{Error, Flow, Layer, Role, base};
+use crate::flow::{Error, Flow, Layer, Role};
 use eigenflow_autodiff::Program;
 use eigenflow_linalg::Matrix;
 use eigenflow_linalg::eigen::eigh;
@@ -95,7 +95,7 @@ pub fn loss_gradient(
             let loss = if penalty {
                 jacobian_norm(r, recorded.out, x)?
             } else {
-                -(base::log_density(recorded.out) + recorded.log_det)
+                -(flow.record_base(&params, recorded.out) + recorded.log_det)
             };
             let vars: Vec<_> = wanted.iter().map(|&k| params[k]).collect();
             let mut out = vec![loss.sum_rows()];
@@ -161,6 +161,10 @@ pub fn weights(flow: &Flow<f64>, layer: usize) -> (Matrix<f64>, Matrix<f64>) {
 /// assert!((flow.parameters()[1].data[0] + 1.5).abs() < 1e-10);
 /// ```
 pub fn polish(flow: &mut Flow<f64>, rows: &Matrix<f64>, alpha: f64) -> Result<Certificate, Error> {
+    if !flow.base().is_standard() {
+        let reason = "is polished for the standard normal base alone";
+        return Err(Error::Base { family: flow.base().as_str(), reason });
+    }
     let missing = Error::Option { flow: "polish", option: "--output-affine", reason: "is needed" };
     let layer = output_affine(flow).ok_or(missing)?;
     let own: Vec<usize> = flow.parameters_of(layer).collect();

@@ -1,9 +1,9 @@
 //! A fresh flow for given data: preprocessing set from the rows, then the core.
 
 use super::{Error, TrainOptions};
-use crate::flow::bijections::{Affine, Form, SoftTail, Standardize};
+use crate::flow::bijections::{Affine, Form, SoftTail, Squash, Standardize};
 use crate::flow::presets::{Name, Preset};
-use crate::flow::{Flow, Layer, Parameter};
+use crate::flow::{Base, Flow, Layer, Parameter, Variable};
 use eigenflow_linalg::eigen::eigh;
 use eigenflow_linalg::{Matrix, Real};
 use serde::{Deserialize, Serialize};
@@ -58,18 +58,58 @@ pub fn build<T: Real>(
     x: &Matrix<f64>,
     options: &TrainOptions,
 ) -> Result<Prepared<T>, Error> {
+    build_given(&Design { preset, preprocess, base: &Base::Normal, context: &[] }, x, options)
+}
+
+/// What a fresh flow is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Design<'a> {
+    /// The core.
+    pub preset: &'a Preset,
+    /// What comes before it.
+    pub preprocess: Preprocess,
+    /// What its latents are distributed as.
+    pub base: &'a Base,
+    /// Variables of the context, if the flow is conditional: their columns stand behind those of the data.
+    pub context: &'a [Variable],
+}
+
+/// Builds a flow of this design for the rows `rows`, in data units, with their contexts beside them if there are any.
+///
+/// Means and scales of the context are set from the rows as those of the data are. A uniform base gets a [`Squash`] onto its box at the
+/// latent end.
+///
+/// # Errors
+/// As [`build`]; a flow without conditioners that is given a context.
+pub fn build_given<T: Real>(
+    design: &Design<'_>,
+    rows: &Matrix<f64>,
+    options: &TrainOptions,
+) -> Result<Prepared<T>, Error> {
+    let Design { preset, preprocess, base, context } = *design;
     options.check()?;
     if preprocess == Preprocess::Auto {
         let (option, range) =
             ("--preprocess", "none, standardize or whiten where no rows validate the choice");
         return Err(Error::Option { option, value: "auto".into(), range });
     }
+    let width: usize = context.iter().map(Variable::width).sum();
+    if rows.cols() <= width {
+        return Err(crate::flow::Error::NoColumns.into());
+    }
+    let split = |from: usize, to: usize| Matrix::from_fn(rows.rows(), to - from, |i, j| rows[(i, from + j)]);
+    let own = rows.cols() - width;
+    let (x, beside) = (&split(0, own), &split(own, rows.cols()));
     if x.rows() < 2 {
         return Err(Error::TooFewRows { given: x.rows(), needed: 2 });
     }
     if let Some(k) = x.data().iter().position(|v| !v.is_finite()) {
         let (row, column) = (k / x.cols(), k % x.cols());
         return Err(crate::flow::Error::NotFinite { what: "data", row, column }.into());
+    }
+    if let Some(k) = beside.data().iter().position(|v| !v.is_finite()) {
+        let (row, column) = (k / width, k % width);
+        return Err(crate::flow::Error::NotFinite { what: "context", row, column }.into());
     }
     let d = x.cols();
     let (mean, mut scale) = moments(x);
@@ -98,8 +138,24 @@ pub fn build<T: Real>(
             layers.push(SoftTail { dim: d, knee: KNEE }.into());
         }
     }
-    layers.extend(preset.layers(d, options.seed)?);
-    let mut flow = Flow::new(layers, preprocessing, options.seed)?;
+    layers.extend(preset.layers(d, options.seed)?.into_iter().map(|layer| layer.given(width)));
+    if width > 0 && !layers.iter().any(|layer| layer.context() > 0) {
+        let reason = "goes with flows that have conditioners: realnvp, nice, glow, nsf, maf, iaf, nsf-ar";
+        let flow = preset.flow.as_str();
+        return Err(crate::flow::Error::Option { flow, option: "--context", reason }.into());
+    }
+    if let Base::Uniform { low, high } = *base {
+        layers.push(Squash { dim: d, low, high }.into());
+    }
+    let mut flow = Flow::new(layers, preprocessing, options.seed)?.with_context(context.to_vec())?;
+    if !base.is_standard() {
+        flow = flow.with_base(base.clone(), options.seed)?;
+    }
+    if width > 0 {
+        let (mean, mut scale) = moments(beside);
+        mean.iter().zip(&mut scale).filter(|(m, s)| is_constant(**m, **s)).for_each(|(_, s)| *s = 1.0);
+        flow.standardise_context(&mean, &scale);
+    }
     let mut set = |name: &str, data: &[f64]| {
         if let Some(p) = flow.parameters_mut().iter_mut().find(|p| p.name == name) {
             p.data = data.iter().map(|&v| T::of(v)).collect();
@@ -119,7 +175,7 @@ pub fn build<T: Real>(
         let w = Matrix::from_fn(d, d, |i, j| (0..d).map(|k| v[(i, k)] * root[k] * v[(j, k)]).sum());
         set("layers.1.weight", w.data());
     }
-    normalise_activations(&mut flow, x)?;
+    normalise_activations(&mut flow, rows)?;
     let warnings = warnings(&constant, null_directions, options);
     Ok(Prepared { flow, warnings, constant, null_directions })
 }
@@ -133,7 +189,7 @@ fn normalise_activations<T: Real>(flow: &mut Flow<T>, x: &Matrix<f64>) -> Result
     if !flow.layers().iter().any(|l| matches!(l, Layer::ActNorm(_))) {
         return Ok(());
     }
-    let n = x.rows().min(ACTIVATION_ROWS);
+    let (n, d) = (x.rows().min(ACTIVATION_ROWS), flow.dim());
     let mut h = Matrix::new(n, x.cols(), x.data()[..n * x.cols()].to_vec()).cast::<T>();
     for k in 0..flow.layers().len() {
         if matches!(flow.layers()[k], Layer::ActNorm(_)) {
@@ -141,13 +197,13 @@ fn normalise_activations<T: Real>(flow: &mut Flow<T>, x: &Matrix<f64>) -> Result
             let first = flow.parameters_of(k).start;
             let Some([log, shift]) = flow.parameters_mut().get_mut(first..first + 2) else { continue };
             let set = |p: &mut Parameter<T>, j: usize, v: f64| p.data[j] = T::of(v);
-            for (j, (&mean, &scale)) in mean.iter().zip(&scale).enumerate() {
+            for (j, (&mean, &scale)) in mean.iter().zip(&scale).enumerate().take(d) {
                 let scale = if is_constant(mean, scale) { 1.0 } else { scale };
                 set(log, j, -scale.ln());
                 set(shift, j, -mean / scale);
             }
         }
-        h = flow.part(k..k + 1)?.normalize(&h)?.0;
+        h = flow.with_contexts_of(flow.part(k..k + 1)?.normalize(&h)?.0, &h)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The choice of preprocessing by validation.
 
-use super::{Error, Preprocess, TrainOptions, build, fit};
-use crate::flow::presets::{Name, Preset};
+use super::{Design, Error, Preprocess, TrainOptions, build_given, fit};
+use crate::flow::presets::Name;
 use eigenflow_linalg::{Matrix, Real};
 use std::ops::ControlFlow;
 
@@ -19,8 +19,8 @@ const PART: usize = 8;
 /// Most epochs of such a run.
 const MOST: usize = 25;
 
-/// Trains the flow for an eighth of the epochs (at most 25; a whole schedule in that time) with standardised and with whitened rows, and
-/// takes what validates better; the training rows are scored where there are no validation rows. Whitening undoes linear
+/// Trains a flow of this design, whose own preprocessing is not looked at, for an eighth of the epochs (at most 25; a whole
+/// schedule in that time) with standardised and with whitened rows, and takes what validates better; the training rows are scored where there are no validation rows. Whitening undoes linear
 /// dependence between columns, which takes couplings many steps to learn; but it puts rows that are far out along thin
 /// directions farther out, and then it loses.
 ///
@@ -28,15 +28,15 @@ const MOST: usize = 25;
 /// a penalty bounds, likelihoods cannot be compared and rows are standardised. Cost: a quarter of the training.
 ///
 /// # Errors
-/// As [`build`] and [`fit`]; a run that meets a number that is not finite has lost, and is no error.
+/// As [`build_given`] and [`fit`]; a run that meets a number that is not finite has lost, and is no error.
 pub fn race<T: Real>(
-    preset: &Preset,
+    design: &Design<'_>,
     x: &Matrix<f64>,
     valid: Option<&Matrix<f64>>,
     options: &TrainOptions,
 ) -> Result<Race, Error> {
     let without = |chosen| Race { chosen, losses: Vec::new() };
-    if preset.flow == Name::Affine {
+    if design.preset.flow == Name::Affine {
         return Ok(without(Preprocess::Standardize));
     }
     let short = TrainOptions {
@@ -48,7 +48,7 @@ pub fn race<T: Real>(
     let (rows, held) = (x.cast::<T>(), valid.map(Matrix::cast::<T>));
     let mut losses = Vec::new();
     for preprocess in [Preprocess::Standardize, Preprocess::Whiten] {
-        let mut prepared = build::<T>(preset, preprocess, x, &short)?;
+        let mut prepared = build_given::<T>(&Design { preprocess, ..*design }, x, &short)?;
         if prepared.null_directions > 0 && options.alpha == 0.0 && options.noise == 0.0 {
             return Ok(without(Preprocess::Standardize));
         }
@@ -69,6 +69,8 @@ pub fn race<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::Base;
+    use crate::flow::presets::Preset;
     use crate::random::generator;
     use rand::RngExt;
     use rand_distr::StandardNormal;
@@ -87,7 +89,9 @@ mod tests {
     fn run(x: &Matrix<f64>, flow: Name, noise: f64) -> Race {
         let preset = Preset { layers: Some(4), hidden: Some(vec![8]), ..Preset::named(flow) };
         let options = TrainOptions { epochs: 24, batch: 50, noise, ..TrainOptions::default() };
-        race::<f64>(&preset, x, None, &options).unwrap()
+        let design =
+            Design { preset: &preset, preprocess: Preprocess::Auto, base: &Base::Normal, context: &[] };
+        race::<f64>(&design, x, None, &options).unwrap()
     }
 
     /// Nearly dependent columns are whitened, by far.

@@ -73,22 +73,25 @@ impl<T: Real> Stepper<T> {
         self.step.program.workspace_bytes()
     }
 
-    /// One step at the rate `rate` on rows in training units (`batch` of them, row-major), with as many sign
-    /// vectors if the penalty is stochastic. Gives the mean negative log-likelihood before the step.
+    /// One step at the rate `rate` on rows in training units (`batch` of them, row-major, with their contexts if the flow takes
+    /// them), with as many sign vectors if the penalty is stochastic. Gives the mean negative log-likelihood before the step.
     ///
     /// # Errors
     /// If the numbers do not fit, or the objective or the gradient is not finite; the flow is then unchanged.
     pub fn step(&mut self, flow: &mut Flow<T>, rows: &[T], signs: &[T], rate: f64) -> Result<T, Error> {
         let per_row = [T::of(1.0 / self.batch as f64)];
-        let both = [rows, signs];
-        let batches = if self.takes_signs() { &both[..] } else { &both[..1] };
+        let (rows, context) = flow.split(rows);
+        let mut batches: SmallVec<[&[T]; 3]> = SmallVec::new();
+        batches.push(&rows);
+        batches.extend(self.takes_signs().then_some(signs));
+        batches.extend((!flow.context().is_empty()).then_some(&context[..]));
         {
             let mut shared: SmallVec<[&[T]; MANY]> =
                 flow.parameters().iter().map(|p| p.data.as_slice()).collect();
             shared.push(&per_row);
             let mut outputs: SmallVec<[&mut [T]; MANY]> =
                 self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
-            self.runner.run(self.batch, batches, &shared, &mut outputs)?;
+            self.runner.run(self.batch, &batches, &shared, &mut outputs)?;
         }
         let gradients = &self.outputs[2..2 + self.step.trained.len()];
         let norm = gradients.iter().map(|g| dispatch(Squares(g))).sum::<f64>().sqrt();

@@ -8,6 +8,7 @@ pub mod mask;
 pub mod matrix;
 pub mod product;
 pub mod row_product;
+pub mod row_solve;
 pub(crate) mod rows;
 pub mod scan;
 pub mod unary;

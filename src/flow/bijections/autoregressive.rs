@@ -1,5 +1,6 @@
 //! Masked autoregressive layers.
 
+use super::conditional::Conditioned;
 use super::general_coupling::{apply, start_at_identity};
 use crate::flow::bijection::{Bijection, Declaration, Growth, Role, Scope, Smoothness};
 use crate::flow::conditioner::{Activation, Mlp};
@@ -46,9 +47,13 @@ pub struct Autoregressive {
 
 impl Autoregressive {
     fn network(&self) -> Mlp {
+        self.network_given(0)
+    }
+
+    fn network_given(&self, context: usize) -> Mlp {
         let d = self.order.len();
         Mlp {
-            inputs: d,
+            inputs: d.saturating_add(context),
             hidden: self.hidden.clone(),
             outputs: self.transformer.parameters().saturating_mul(d),
             activation: self.activation,
@@ -73,20 +78,35 @@ impl Autoregressive {
     }
 
     /// The direction in which all columns are known: `(τ(v), Σ ln τ')`.
-    fn parallel<'t, T: Real>(&self, scope: &Scope<'_, 't, T>, v: Var<'t, T>) -> (Var<'t, T>, Var<'t, T>) {
-        let raw = self.network().record(scope.recorder, &self.masked(scope), v);
+    fn parallel<'t, T: Real>(
+        &self,
+        scope: &Scope<'_, 't, T>,
+        v: Var<'t, T>,
+        context: Option<Var<'t, T>>,
+    ) -> (Var<'t, T>, Var<'t, T>) {
+        let seen = context.map_or(v, |c| Var::concat(&[v, c]));
+        let network = self.network_given(seen.cols() - v.cols());
+        let raw = network.record(scope.recorder, &self.masked(scope), seen);
         let (out, log) = apply(&self.transformer, raw, v, false);
         (out, self.total(scope, log, v))
     }
 
     /// The other one, place by place: `(τ⁻¹(v), Σ ln τ')`.
-    fn sequential<'t, T: Real>(&self, scope: &Scope<'_, 't, T>, v: Var<'t, T>) -> (Var<'t, T>, Var<'t, T>) {
+    fn sequential<'t, T: Real>(
+        &self,
+        scope: &Scope<'_, 't, T>,
+        v: Var<'t, T>,
+        context: Option<Var<'t, T>>,
+    ) -> (Var<'t, T>, Var<'t, T>) {
         let d = v.cols();
-        let network = self.network();
+        let network = self.network_given(context.map_or(0, |c| c.cols()));
         let params = self.masked(scope);
         let last = params.len() - 2;
         // What the known columns make of the first layer, which grows column by column.
-        let mut first = params[1];
+        let mut first = match context {
+            Some(c) => c.matmul_t(params[0].slice(d..d + c.cols())) + params[1],
+            None => params[1],
+        };
         let (mut known, mut parts): (Vec<usize>, Vec<Var<'t, T>>) = (Vec::new(), Vec::new());
         let mut logs: Vec<Var<'t, T>> = Vec::new();
         for place in 0..=self.order.iter().copied().max().unwrap_or(0) {
@@ -116,6 +136,22 @@ impl Autoregressive {
         (Var::concat(&parts).gather(&places), self.total(scope, log, v))
     }
 
+    /// One direction: the result, and `log|det dz/dx|` where it normalizes.
+    fn record<'t, T: Real>(
+        &self,
+        scope: &Scope<'_, 't, T>,
+        v: Var<'t, T>,
+        context: Option<Var<'t, T>>,
+        generate: bool,
+    ) -> (Var<'t, T>, Var<'t, T>) {
+        let (out, log_det) = if self.inverse == generate {
+            self.parallel(scope, v, context)
+        } else {
+            self.sequential(scope, v, context)
+        };
+        (out, if self.inverse { -log_det } else { log_det })
+    }
+
     fn total<'t, T: Real>(&self, scope: &Scope<'_, 't, T>, log: Var<'t, T>, v: Var<'t, T>) -> Var<'t, T> {
         match self.transformer {
             Transformer::Additive => scope.recorder.scalar(T::ZERO),
@@ -124,13 +160,13 @@ impl Autoregressive {
     }
 }
 
-impl Bijection for Autoregressive {
-    fn dim(&self) -> usize {
-        self.order.len()
+impl Conditioned for Autoregressive {
+    fn network_given(&self, context: usize) -> Mlp {
+        Self::network_given(self, context)
     }
 
-    fn declare(&self, random: &mut Pcg64) -> Vec<Declaration> {
-        let network = self.network();
+    fn declare_given(&self, context: usize, random: &mut Pcg64) -> Vec<Declaration> {
+        let network = self.network_given(context);
         let mut declared = network.declare(random);
         start_at_identity(&mut declared, &self.transformer, self.order.len());
         let masks = masks::made(&self.order, &network.widths());
@@ -145,21 +181,53 @@ impl Bijection for Autoregressive {
         declared
     }
 
+    fn record_given<'t, T: Real>(
+        &self,
+        scope: &Scope<'_, 't, T>,
+        v: Var<'t, T>,
+        context: Var<'t, T>,
+        generate: bool,
+    ) -> (Var<'t, T>, Var<'t, T>) {
+        self.record(scope, v, Some(context), generate)
+    }
+
+    fn fixed(&self, params: &[&[f64]], context: &[f64]) -> Vec<Vec<f64>> {
+        let network = self.network_given(context.len());
+        let (own, masks) = params.split_at(network.parameters());
+        let first: Vec<f64> = own[0].iter().zip(masks[0]).map(|(w, m)| w * m).collect();
+        let masked: Vec<&[f64]> = [&first[..]].into_iter().chain(own[1..].iter().copied()).collect();
+        let mut out = network.with_fixed(&masked, context);
+        let of_columns = masks[0].chunks_exact(network.inputs);
+        out.push(of_columns.flat_map(|row| row[..self.order.len()].iter().copied()).collect());
+        out.extend(masks[1..].iter().map(|m| m.to_vec()));
+        out
+    }
+
+    fn check_given(&self, context: usize, parameters: &[&[f64]]) -> Result<(), &'static str> {
+        let network = self.network_given(context);
+        masks::check(&self.order, &network.widths(), self.residual, &parameters[network.parameters()..])
+    }
+}
+
+impl Bijection for Autoregressive {
+    fn dim(&self) -> usize {
+        self.order.len()
+    }
+
+    fn declare(&self, random: &mut Pcg64) -> Vec<Declaration> {
+        self.declare_given(0, random)
+    }
+
     fn normalize<'t, T: Real>(
         &self,
         scope: &mut Scope<'_, 't, T>,
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        if self.inverse {
-            let (z, log_det) = self.sequential(scope, x);
-            (z, -log_det)
-        } else {
-            self.parallel(scope, x)
-        }
+        self.record(scope, x, None, false)
     }
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-        if self.inverse { self.parallel(scope, z).0 } else { self.sequential(scope, z).0 }
+        self.record(scope, z, None, true).0
     }
 
     /// The sequential direction solves the parallel one with an error in each column, which is a backward error there.
@@ -188,8 +256,7 @@ impl Bijection for Autoregressive {
     }
 
     fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {
-        let network = self.network();
-        masks::check(&self.order, &network.widths(), self.residual, &parameters[network.parameters()..])
+        self.check_given(0, parameters)
     }
 
     fn smoothness(&self) -> Smoothness {

@@ -1,5 +1,6 @@
 //! Affine coupling (RealNVP).
 
+use super::conditional::Conditioned;
 use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use crate::flow::conditioner::{Activation, Mlp};
 use crate::flow::fused::{Spec, coupling};
@@ -39,8 +40,12 @@ impl Coupling {
     }
 
     fn network(&self) -> Mlp {
+        self.network_given(0)
+    }
+
+    fn network_given(&self, context: usize) -> Mlp {
         Mlp {
-            inputs: self.dim.saturating_sub(self.moved.len()),
+            inputs: self.dim.saturating_sub(self.moved.len()).saturating_add(context),
             hidden: self.hidden.clone(),
             outputs: 2 * self.moved.len(),
             activation: self.activation,
@@ -56,13 +61,19 @@ impl Coupling {
         &self,
         scope: &Scope<'_, 't, T>,
         x: Var<'t, T>,
+        context: Option<Var<'t, T>>,
         generate: bool,
     ) -> (Var<'t, T>, Var<'t, T>) {
         let (passed, moved) = (x.gather(&self.passed()), x.gather(&self.moved));
         let (mut params, mut a, mut b) = (scope.params.to_vec(), passed, moved);
         if let (Some((from, indices)), Some(weight)) = (passed.unpermuted(), params.first_mut()) {
-            *weight = weight.gather(&inverse(&indices));
+            let width = context.map_or(0, |c| c.cols());
+            let behind = indices.len()..indices.len() + width;
+            *weight = weight.gather(&inverse(&indices).into_iter().chain(behind).collect::<Vec<_>>());
             a = from;
+        }
+        if let Some(context) = context {
+            a = Var::concat(&[a, context]);
         }
         let permuted = moved.unpermuted();
         if let (Some((from, indices)), [.., weight, bias]) = (&permuted, &mut params[..]) {
@@ -72,7 +83,8 @@ impl Coupling {
             (*weight, *bias) = (weight.gather_rows(&both), bias.gather(&both));
             b = *from;
         }
-        let spec = Spec { network: self.network(), bound: self.bound, generate };
+        let network = self.network_given(context.map_or(0, |c| c.cols()));
+        let spec = Spec { network, bound: self.bound, generate };
         let [y, log_det] = coupling(spec, a, b, &params);
         let y = permuted.map_or(y, |(_, indices)| y.gather(&indices));
         (self.join(passed, y), log_det)
@@ -92,6 +104,30 @@ fn inverse(indices: &[usize]) -> Vec<usize> {
     inverse
 }
 
+impl Conditioned for Coupling {
+    fn network_given(&self, context: usize) -> Mlp {
+        Self::network_given(self, context)
+    }
+
+    fn declare_given(&self, context: usize, random: &mut Pcg64) -> Vec<Declaration> {
+        self.network_given(context).declare(random)
+    }
+
+    fn record_given<'t, T: Real>(
+        &self,
+        scope: &Scope<'_, 't, T>,
+        v: Var<'t, T>,
+        context: Var<'t, T>,
+        generate: bool,
+    ) -> (Var<'t, T>, Var<'t, T>) {
+        self.record(scope, v, Some(context), generate)
+    }
+
+    fn fixed(&self, params: &[&[f64]], context: &[f64]) -> Vec<Vec<f64>> {
+        self.network_given(context.len()).with_fixed(params, context)
+    }
+}
+
 impl Bijection for Coupling {
     fn dim(&self) -> usize {
         self.dim
@@ -106,11 +142,11 @@ impl Bijection for Coupling {
         scope: &mut Scope<'_, 't, T>,
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        self.record(scope, x, false)
+        self.record(scope, x, None, false)
     }
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-        self.record(scope, z, true).0
+        self.record(scope, z, None, true).0
     }
 
     fn smoothness(&self) -> Smoothness {

@@ -1,5 +1,6 @@
 //! Couplings with any transformer and conditioner.
 
+use super::conditional::Conditioned;
 use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use crate::flow::conditioner::{Activation, Mlp};
 use crate::flow::fused::transform;
@@ -43,8 +44,12 @@ impl GeneralCoupling {
     }
 
     fn network(&self) -> Mlp {
+        self.network_given(0)
+    }
+
+    fn network_given(&self, context: usize) -> Mlp {
         Mlp {
-            inputs: self.dim.saturating_sub(self.moved.len()),
+            inputs: self.dim.saturating_sub(self.moved.len()).saturating_add(context),
             hidden: self.hidden.clone(),
             outputs: self.transformer.parameters().saturating_mul(self.moved.len()),
             activation: self.activation,
@@ -57,6 +62,7 @@ impl GeneralCoupling {
         &self,
         scope: &Scope<'_, 't, T>,
         v: Var<'t, T>,
+        context: Option<Var<'t, T>>,
         generate: bool,
     ) -> (Var<'t, T>, Var<'t, T>) {
         let m = self.moved.len();
@@ -64,7 +70,9 @@ impl GeneralCoupling {
             return (v, scope.recorder.scalar(T::ZERO));
         }
         let (passed, moved) = (v.gather(&self.passed()), v.gather(&self.moved));
-        let raw = self.network().record(scope.recorder, scope.params, passed);
+        let seen = context.map_or(passed, |c| Var::concat(&[passed, c]));
+        let network = self.network_given(context.map_or(0, |c| c.cols()));
+        let raw = network.record(scope.recorder, scope.params, seen);
         let (y, log) = apply(&self.transformer, raw, moved, generate);
         let log_det = match self.transformer {
             Transformer::Additive => scope.recorder.scalar(T::ZERO),
@@ -101,15 +109,39 @@ pub(super) fn start_at_identity(declared: &mut [Declaration], transformer: &Tran
     }
 }
 
+impl Conditioned for GeneralCoupling {
+    fn network_given(&self, context: usize) -> Mlp {
+        Self::network_given(self, context)
+    }
+
+    fn declare_given(&self, context: usize, random: &mut Pcg64) -> Vec<Declaration> {
+        let mut declared = self.network_given(context).declare(random);
+        start_at_identity(&mut declared, &self.transformer, self.moved.len());
+        declared
+    }
+
+    fn record_given<'t, T: Real>(
+        &self,
+        scope: &Scope<'_, 't, T>,
+        v: Var<'t, T>,
+        context: Var<'t, T>,
+        generate: bool,
+    ) -> (Var<'t, T>, Var<'t, T>) {
+        self.record(scope, v, Some(context), generate)
+    }
+
+    fn fixed(&self, params: &[&[f64]], context: &[f64]) -> Vec<Vec<f64>> {
+        self.network_given(context.len()).with_fixed(params, context)
+    }
+}
+
 impl Bijection for GeneralCoupling {
     fn dim(&self) -> usize {
         self.dim
     }
 
     fn declare(&self, random: &mut Pcg64) -> Vec<Declaration> {
-        let mut declared = self.network().declare(random);
-        start_at_identity(&mut declared, &self.transformer, self.moved.len());
-        declared
+        self.declare_given(0, random)
     }
 
     fn normalize<'t, T: Real>(
@@ -117,11 +149,11 @@ impl Bijection for GeneralCoupling {
         scope: &mut Scope<'_, 't, T>,
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        self.record(scope, x, false)
+        self.record(scope, x, None, false)
     }
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-        self.record(scope, z, true).0
+        self.record(scope, z, None, true).0
     }
 
     fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {

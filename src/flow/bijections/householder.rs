@@ -22,19 +22,17 @@ pub struct Householder {
     pub reflections: usize,
 }
 
-impl Householder {
-    /// The reflections, in the given order.
-    fn reflect<'t, T: Real>(
-        scope: &Scope<'_, 't, T>,
-        v: Var<'t, T>,
-        order: impl Iterator<Item = usize>,
-    ) -> Var<'t, T> {
-        order.fold(v, |v, k| {
-            let axis = scope.params[0].gather_rows(&[k]);
-            let rate = axis.square().sum_cols().recip() * T::of(2.0);
-            v - v.matmul_t(axis) * (axis * rate)
-        })
-    }
+/// Lines `v` reflected at the rows of `axes`, in the given order.
+pub(super) fn reflect<'t, T: Real>(
+    axes: Var<'t, T>,
+    v: Var<'t, T>,
+    order: impl Iterator<Item = usize>,
+) -> Var<'t, T> {
+    order.fold(v, |v, k| {
+        let axis = axes.gather_rows(&[k]);
+        let rate = axis.square().sum_cols().recip() * T::of(2.0);
+        v - v.matmul_t(axis) * (axis * rate)
+    })
 }
 
 impl Bijection for Householder {
@@ -54,11 +52,11 @@ impl Bijection for Householder {
         scope: &mut Scope<'_, 't, T>,
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        (Self::reflect(scope, x, 0..self.reflections), scope.recorder.scalar(T::ZERO))
+        (reflect(scope.params[0], x, 0..self.reflections), scope.recorder.scalar(T::ZERO))
     }
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-        Self::reflect(scope, z, (0..self.reflections).rev())
+        reflect(scope.params[0], z, (0..self.reflections).rev())
     }
 
     /// A reflection rounds by `(2 c_D + 6)` of the row's length, whichever way; those behind keep lengths.

@@ -24,7 +24,7 @@ const LARGEST: f64 = 1e300;
 pub struct Density {
     /// Columns.
     pub dim: usize,
-    /// `log p(x)` of each row.
+    /// `log p(x)` of each row, less what the base's supremum has above the standard normal's.
     pub log_p: Vec<f64>,
     /// `‖J(x)‖²_F` of each row.
     pub norm: Vec<f64>,
@@ -52,15 +52,23 @@ impl Density {
         let j = error.apply(jacobians(flow, &x, Direction::Normalize, Route::Push)?);
         let passages = passages(flow, &x)?;
         let d = flow.dim() as f64;
+        // Measured against the supremum of the base: what it has above the normal's is taken off.
+        let sup = flow.sup_base()?;
+        let above = if flow.base().is_standard() { 0.0 } else { sup - sup_log_density(flow.dim()) };
         let mut out = Self { dim: flow.dim(), log_p: Vec::new(), norm: Vec::new(), rounding: Vec::new() };
         for (i, passage) in passages.iter().enumerate() {
             let norm: f64 = j.get(i).iter().map(|v| v * v).sum();
             let square: f64 = z.row(i).iter().map(|v| v * v).sum();
             // The bound is one of linear algebra for the pair (f, J) as computed: what counts is how far the
             // log-determinant is from that of J, and the sums.
-            let rounding = 2.0 * f64::EPSILON * (passage.log_det + d * square + 4.0 * d);
+            let mut rounding = 2.0 * f64::EPSILON * (passage.log_det + d * square + 4.0 * d);
+            if !flow.base().is_standard() {
+                // Each column's term has at most 16 operations on numbers no larger than this.
+                rounding +=
+                    16.0 * f64::EPSILON * d * (square + sup.abs() + (log_p[i] + above).abs().min(LARGEST));
+            }
             if (LARGEST.recip()..=LARGEST).contains(&norm) && rounding.is_finite() {
-                out.log_p.push(log_p[i]);
+                out.log_p.push(log_p[i] - above);
                 out.norm.push(norm);
                 out.rounding.push(rounding);
             }

@@ -1,7 +1,7 @@
 //! One row's way through a flow, with the exact sensitivities behind every layer and what rounding makes of it.
 
 use crate::flow::rounding::Rounding;
-use crate::flow::{Bijection, Error, Flow, base};
+use crate::flow::{Base, Bijection, Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::theory::Context;
 use crate::theory::tolerance::count;
@@ -64,7 +64,7 @@ pub fn points(cx: &Context<'_>) -> Vec<(&'static str, Matrix<f64>)> {
     out
 }
 
-/// The rows whose log-densities are finite, in the given precision.
+/// The rows whose log-densities are finite, in the given precision, and whose latents are inside the base's box.
 pub(super) fn in_range<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
     let all = 0..flow.layers().len();
     let d = flow.dim();
@@ -72,9 +72,15 @@ pub(super) fn in_range<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<
         let recorded = flow.record_normalize(params, x, all.clone(), false);
         vec![recorded.out, recorded.log_det]
     })?;
+    // From the edges of a box there is no way back.
+    let inside = |v: f64| match *flow.base() {
+        Base::Uniform { low, high } => low < v && v < high,
+        _ => true,
+    };
     let finite = |i: usize| {
-        let square: T = out[0][i * d..(i + 1) * d].iter().map(|&v| v * v).sum();
-        square.is_finite() && out[1][i].is_finite()
+        let z = &out[0][i * d..(i + 1) * d];
+        let square: T = z.iter().map(|&v| v * v).sum();
+        square.is_finite() && out[1][i].is_finite() && z.iter().all(|v| inside(v.f64()))
     };
     let kept: Vec<T> = (0..x.rows()).filter(|&i| finite(i)).flat_map(|i| x.row(i).to_vec()).collect();
     Ok(Matrix::new(kept.len() / d, d, kept))
@@ -102,7 +108,7 @@ pub fn passages(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<Passage>, Error
         let layer = flow.part(k..k + 1)?;
         let next = layer.normalize(&h)?.0;
         let own = layer.slices();
-        let rounding = layer.layers()[0].rounding(&own);
+        let rounding = layer.layers()[0].rounding(&own[layer.parameters_of(0)]);
         let down = jacobians(&layer, &next, Direction::Generate, Route::Push)?;
         let up = jacobians(&layer, &h, Direction::Normalize, Route::Push)?;
         for i in 0..n {
@@ -150,13 +156,13 @@ pub fn log_density_error(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<f64>, 
         let layer = flow.part(k..k + 1)?;
         let next = layer.normalize(&h)?.0;
         let own = layer.slices();
-        let rounding = layer.layers()[0].rounding(&own);
+        let rounding = layer.layers()[0].rounding(&own[layer.parameters_of(0)]);
         // ∂ log p/∂h_{k+1}, through the layers behind.
         let program = Program::try_record(|r| {
             let params = flow.declare(r);
             let input = r.batch(d);
             let recorded = flow.record_normalize(&params, input, k + 1..layers, false);
-            let log_p = base::log_density(recorded.out) + recorded.log_det;
+            let log_p = flow.record_base(&params, recorded.out) + recorded.log_det;
             r.gradient(log_p, &[input])
         })?;
         let gradient = program.run(n, &[next.data()], &flow.slices())?.pop().unwrap_or_default();

@@ -1,0 +1,369 @@
+//! `--context`: what a conditional flow is given beside its rows.
+//!
+//! Columns of the data by name or number (`a,b`, `3-5`, `class:one-hot`), which then are no data; a file with as many rows; or the
+//! same values for all rows (`a=1.5,class=3`).
+
+use super::failure::Failure;
+use super::session::Session;
+use crate::data::{Error, Labels, Selection, Source, Table};
+use crate::flow::Variable;
+use eigenflow_linalg::Matrix;
+use std::path::Path;
+
+/// One variable as it comes from data.
+pub(crate) struct Raw {
+    name: String,
+    values: Values,
+    one_hot: bool,
+}
+
+enum Values {
+    Numbers(Vec<f64>),
+    Classes(Labels),
+    /// The same for all rows.
+    Always(String),
+}
+
+/// Most classes of a one-hot variable.
+const MOST: usize = 1000;
+/// A column of at most this many whole numbers may be meant as classes.
+const FEW: usize = 20;
+/// What makes classes of a column.
+const ONE_HOT: &str = ":one-hot";
+
+/// The data without its context, and the context as the option says, or as the names of the model's variables do.
+pub(crate) fn read(s: &Session, data: &str, known: &[Variable]) -> Result<(Table, Vec<Raw>), Failure> {
+    match &s.global.context {
+        Some(text) => match constants(text).or(file(text)?) {
+            Some(context) => Ok((s.data(data)?, context)),
+            None => columns(s, data, &parts(text)),
+        },
+        None => {
+            let names: Vec<(String, bool)> = known.iter().map(|v| (v.name.clone(), false)).collect();
+            let found = columns(s, data, &names);
+            found.map_err(|failure| match failure {
+                Failure::Input(m) if m.starts_with("--context") => Failure::Input(format!(
+                    "{m}; the model is conditional on {}: say with --context where they are",
+                    list(known)
+                )),
+                other => other,
+            })
+        }
+    }
+}
+
+/// The context alone, where no data come with it: a file, or constants.
+pub(crate) fn alone(s: &Session, known: &[Variable]) -> Result<Vec<Raw>, Failure> {
+    let Some(text) = &s.global.context else {
+        return Err(Failure::Input(format!(
+            "the model is conditional on {}: give --context FILE with a row of them for each, or --context {}",
+            list(known),
+            known.iter().map(|v| format!("{}=…", v.name)).collect::<Vec<_>>().join(",")
+        )));
+    };
+    constants(text).or(file(text)?).ok_or_else(|| {
+        Failure::Input(format!(
+            "--context {text}: is no file; give one with a row for each, or NAME=VALUE,NAME=VALUE"
+        ))
+    })
+}
+
+/// Names of variables, in messages.
+pub(crate) fn list(variables: &[Variable]) -> String {
+    variables.iter().map(|v| format!("'{}'", v.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// `a=1,b=2`.
+fn constants(text: &str) -> Option<Vec<Raw>> {
+    text.split(',')
+        .map(|part| {
+            let (name, value) = part.split_once('=')?;
+            let values = Values::Always(value.trim().to_owned());
+            Some(Raw { name: name.trim().to_owned(), values, one_hot: false })
+        })
+        .collect()
+}
+
+/// The columns of a file, or of a built-in set, if it is one.
+fn file(text: &str) -> Result<Option<Vec<Raw>>, Failure> {
+    if !text.starts_with("builtin:")
+        && !Path::new(text.split(".npz:").next().unwrap_or(text)).is_file()
+        && !text.contains(".npz:")
+    {
+        // A word that only looks like a file is one that is missing.
+        return match text.parse::<Source>() {
+            Ok(Source::File(_)) => Err(Failure::Input(format!("--context {text}: there is no such file"))),
+            _ => Ok(None),
+        };
+    }
+    Ok(Some(raws(text.parse::<Source>()?.load(&Selection::default())?, false)))
+}
+
+/// `NAME[:one-hot]`, comma separated.
+fn parts(text: &str) -> Vec<(String, bool)> {
+    let one = |part: &str| match part.strip_suffix(ONE_HOT) {
+        Some(name) => (name.trim().to_owned(), true),
+        None => (part.to_owned(), false),
+    };
+    text.split(',').map(str::trim).map(one).collect()
+}
+
+/// The columns of a table, one by one.
+fn raws(table: Table, one_hot: bool) -> Vec<Raw> {
+    let column = |j: usize| Values::Numbers(table.values.col(j));
+    (0..table.cols()).map(|j| Raw { name: table.names[j].clone(), values: column(j), one_hot }).collect()
+}
+
+/// Columns of the data, taken out of it: numbers first, then those that are classes, then the label.
+fn columns(s: &Session, data: &str, parts: &[(String, bool)]) -> Result<(Table, Vec<Raw>), Failure> {
+    let source: Source = data.parse()?;
+    let selection = s.selection();
+    let whole = source.load(&selection)?;
+    let label = whole.label.clone().filter(|l| parts.iter().any(|(name, _)| *name == l.name));
+    let rest: Vec<&(String, bool)> =
+        parts.iter().filter(|(name, _)| label.as_ref().is_none_or(|l| l.name != *name)).collect();
+    let mut context = Vec::new();
+    let mut named = Vec::new();
+    for one_hot in [false, true] {
+        let wanted: Vec<&str> = rest.iter().filter(|p| p.1 == one_hot).map(|p| p.0.as_str()).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let columns = Some(wanted.join(","));
+        let table = source.load(&Selection { columns, exclude: None, label: None }).map_err(of_context)?;
+        named.extend(table.names.iter().cloned());
+        context.extend(raws(table, one_hot));
+    }
+    let table = if named.is_empty() {
+        whole
+    } else {
+        // By place, so that names with commas do no harm.
+        let kept: Vec<usize> = (0..whole.cols()).filter(|&j| !named.contains(&whole.names[j])).collect();
+        if kept.is_empty() {
+            return Err(Failure::Input(format!("--context leaves no column of {data}; keep at least one")));
+        }
+        whole.select_columns(&kept)?
+    };
+    context.extend(label.map(|l| Raw { name: l.name.clone(), values: Values::Classes(l), one_hot: true }));
+    Ok((table, context))
+}
+
+/// The same error, of this option.
+fn of_context(error: Error) -> Error {
+    match error {
+        Error::NoColumn { data, column, names, .. } => {
+            Error::NoColumn { option: "--context", data, column, names }
+        }
+        Error::ColumnChoice { text, problem, .. } => {
+            Error::ColumnChoice { option: "--context", text, problem }
+        }
+        other => other,
+    }
+}
+
+/// The variables that a new model is to be conditional on.
+pub(crate) fn variables(s: &Session, context: &[Raw]) -> Result<Vec<Variable>, Failure> {
+    let one = |raw: &Raw| match &raw.values {
+        Values::Numbers(x) => {
+            let texts: Vec<String> = x.iter().map(ToString::to_string).collect();
+            let classes = Labels::new(&raw.name, &texts).classes;
+            if !raw.one_hot {
+                if classes.len() <= FEW && x.iter().all(|v| v.fract() == 0.0) {
+                    s.note(&format!(
+                        "context '{}' holds {} whole numbers; if they are classes, write {}{ONE_HOT}",
+                        raw.name,
+                        classes.len(),
+                        raw.name
+                    ));
+                }
+                return Ok(Variable::number(&raw.name));
+            }
+            levels(&raw.name, &classes)
+        }
+        Values::Classes(labels) => levels(&raw.name, &labels.classes),
+        Values::Always(_) => Err(Failure::Input(format!(
+            "--context {}=…: a model is trained on contexts that vary; name columns of the data, or a file",
+            raw.name
+        ))),
+    };
+    context.iter().map(one).collect()
+}
+
+fn levels(name: &str, classes: &[String]) -> Result<Variable, Failure> {
+    if classes.len() > MOST {
+        let n = classes.len();
+        return Err(Failure::Input(format!(
+            "--context {name}{ONE_HOT}: {n} classes, at most {MOST} can be told apart"
+        )));
+    }
+    Ok(Variable::one_hot(name, classes))
+}
+
+/// The numbers of a context, as the flow takes them: `rows` rows (those of the context itself where `None`).
+pub(crate) fn encode(
+    context: &[Raw],
+    known: &[Variable],
+    rows: Option<usize>,
+) -> Result<Matrix<f64>, Failure> {
+    let by_name: Option<Vec<&Raw>> =
+        known.iter().map(|v| context.iter().find(|raw| raw.name == v.name)).collect();
+    let ordered: Vec<&Raw> = match by_name {
+        Some(found) => found,
+        None if context.len() == known.len() && !context.iter().any(Raw::is_constant) => {
+            context.iter().collect()
+        }
+        None => {
+            let given: Vec<String> = context.iter().map(|raw| format!("'{}'", raw.name)).collect();
+            let message =
+                format!("--context gives {}, the model is conditional on {}", given.join(", "), list(known));
+            return Err(Failure::Input(message));
+        }
+    };
+    let own = ordered.iter().find_map(|raw| raw.rows());
+    let n = rows.or(own).unwrap_or(1);
+    if let Some(given) = own.filter(|&given| given != n) {
+        return Err(crate::flow::Error::ContextRows { expected: n, given }.into());
+    }
+    let width: usize = known.iter().map(Variable::width).sum();
+    let mut out = Matrix::zeros(n, width);
+    let mut first = 0;
+    for (raw, variable) in ordered.into_iter().zip(known) {
+        for row in 0..n {
+            let (at, value) = raw.code(row, variable)?;
+            out[(row, first + at)] = value;
+        }
+        first += variable.width();
+    }
+    Ok(out)
+}
+
+impl Raw {
+    fn is_constant(&self) -> bool {
+        matches!(self.values, Values::Always(_))
+    }
+
+    fn rows(&self) -> Option<usize> {
+        match &self.values {
+            Values::Numbers(x) => Some(x.len()),
+            Values::Classes(labels) => Some(labels.codes.len()),
+            Values::Always(_) => None,
+        }
+    }
+
+    /// The column of the variable that a row sets, and to what.
+    fn code(&self, row: usize, variable: &Variable) -> Result<(usize, f64), Failure> {
+        let text = match &self.values {
+            Values::Numbers(x) if variable.levels.is_empty() => return Ok((0, x[row])),
+            Values::Numbers(x) => x[row].to_string(),
+            Values::Classes(labels) => labels.classes[labels.codes[row]].clone(),
+            Values::Always(text) => text.clone(),
+        };
+        let at = if self.is_constant() { String::new() } else { format!("row {}: ", row + 1) };
+        let name = &variable.name;
+        if variable.levels.is_empty() {
+            return match text.parse::<f64>() {
+                Ok(value) if value.is_finite() => Ok((0, value)),
+                _ => Err(Failure::Input(format!(
+                    "--context: {at}'{name}' is '{text}', which is no finite number"
+                ))),
+            };
+        }
+        // `3` and `3.0` are the same class.
+        let same = |level: &String| {
+            *level == text
+                || matches!((level.parse::<f64>(), text.parse::<f64>()), (Ok(a), Ok(b)) if a.to_bits() == b.to_bits())
+        };
+        match variable.levels.iter().position(same) {
+            Some(k) => Ok((k, 1.0)),
+            None => Err(Failure::Input(format!(
+                "--context: {at}'{name}' is '{text}', the model knows the classes {}",
+                variable.levels.join(", ")
+            ))),
+        }
+    }
+}
+
+/// A row of context in words: `a = 1.5, class = 3`.
+pub(crate) fn describe(variables: &[Variable], row: &[f64]) -> String {
+    let mut first = 0;
+    let mut all = Vec::new();
+    for v in variables {
+        let own = &row[first..first + v.width()];
+        first += v.width();
+        all.push(match own.iter().position(|&x| x == 1.0).and_then(|k| v.levels.get(k)) {
+            Some(level) => format!("{} = {level}", v.name),
+            None => format!("{} = {}", v.name, own[0]),
+        });
+    }
+    all.join(", ")
+}
+
+/// Names of the context's columns, in a table that has them.
+fn names(variables: &[Variable]) -> Vec<String> {
+    let of = |v: &Variable| match v.levels.len() {
+        0 => vec![v.name.clone()],
+        _ => v.levels.iter().map(|level| format!("{}={level}", v.name)).collect(),
+    };
+    variables.iter().flat_map(of).collect()
+}
+
+/// DATA with its context beside it, for training, and the variables: those of a model that is trained further, if one is.
+pub(crate) fn joint(
+    s: &Session,
+    data: &str,
+    known: Option<&[Variable]>,
+) -> Result<(Table, Vec<Variable>), Failure> {
+    if s.global.context.is_none() && known.is_none_or(<[Variable]>::is_empty) {
+        return Ok((s.data(data)?, Vec::new()));
+    }
+    if known.is_some_and(<[Variable]>::is_empty) {
+        return Err(superfluous());
+    }
+    let (table, context) = read(s, data, known.unwrap_or_default())?;
+    let variables = match known {
+        Some(known) => known.to_vec(),
+        None => variables(s, &context)?,
+    };
+    let encoded = encode(&context, &variables, Some(table.rows()))?;
+    let d = table.cols();
+    let values = Matrix::from_fn(table.rows(), d + encoded.cols(), |i, j| {
+        if j < d { table.values[(i, j)] } else { encoded[(i, j - d)] }
+    });
+    let names = table.names.iter().cloned().chain(names(&variables)).collect();
+    let joint = Table::new(values, names, &table.source, table.dtype)?;
+    Ok((Table { label: table.label, ..joint }, variables))
+}
+
+/// A context for a model that takes none.
+pub(crate) fn superfluous() -> Failure {
+    Failure::Input(
+        "--context: the model takes no context; leave the option out, or train one with it".to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_the_option() {
+        assert_eq!(
+            parts("a, b:one-hot,3-5"),
+            [("a".into(), false), ("b".into(), true), ("3-5".into(), false)]
+        );
+        assert!(constants("a=1,b").is_none());
+        let raw = constants("a=1.5, class=x").unwrap();
+        let known = [Variable::one_hot("class", &["w".into(), "x".into()]), Variable::number("a")];
+        let encoded = encode(&raw, &known, Some(2)).unwrap();
+        assert_eq!(encoded.data(), [0.0, 1.0, 1.5, 0.0, 1.0, 1.5]);
+        assert_eq!(describe(&known, encoded.row(0)), "class = x, a = 1.5");
+        assert_eq!(names(&known), ["class=w", "class=x", "a"]);
+        let message = |text| match encode(&constants(text).unwrap(), &known, None) {
+            Err(Failure::Input(message)) => message,
+            _ => panic!("{text}"),
+        };
+        assert!(message("a=1,class=y").contains("'class' is 'y', the model knows the classes w, x"));
+        assert!(message("a=nan,class=x").contains("no finite number"));
+        assert!(message("b=1,class=x").contains("the model is conditional on 'class', 'a'"));
+    }
+}
