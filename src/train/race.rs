@@ -19,8 +19,8 @@ const PART: usize = 8;
 /// Most epochs of such a run.
 const MOST: usize = 25;
 
-/// Trains a flow of this design, whose own preprocessing is not looked at, for an eighth of the epochs (at most 25; a whole schedule in that time) with standardised and with whitened rows, and
-/// takes what validates better; the training rows are scored where there are no validation rows. Whitening undoes linear
+/// Trains a flow of this design, whose own preprocessing is not looked at, for an eighth of the epochs (at most 25; a whole
+/// schedule in that time) with standardised and with whitened rows, and takes what validates better; the training rows are scored where there are no validation rows. Whitening undoes linear
 /// dependence between columns, which takes couplings many steps to learn; but it puts rows that are far out along thin
 /// directions farther out, and then it loses.
 ///
