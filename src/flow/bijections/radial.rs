@@ -60,7 +60,7 @@ fn distance<N: Number>(alpha: N, gamma: N, rho: N) -> N {
 }
 
 /// `|v|`, with derivative 0 at 0.
-fn length<'t, T: Real>(v: Var<'t, T>) -> Var<'t, T> {
+fn length<T: Real>(v: Var<'_, T>) -> Var<'_, T> {
     let (square, zero) = (v.square().sum_cols(), v.recorder().scalar(T::ZERO));
     square.gt(zero).select(square.sqrt(), zero)
 }
