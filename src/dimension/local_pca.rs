@@ -5,7 +5,7 @@ use super::{Curve, Estimate, Method, Neighbours};
 use crate::flow::Error;
 use crate::random::generator;
 use eigenflow_linalg::Matrix;
-use eigenflow_linalg::svd::singular_values;
+use eigenflow_linalg::eigen::eigvalsh;
 use rand::RngExt;
 use rayon::prelude::*;
 
@@ -59,13 +59,19 @@ fn count(rows: &Matrix<f64>, near: &[(f64, usize)]) -> Result<f64, Error> {
     let k = near.len() as f64;
     let mean: Vec<f64> = (0..d).map(|j| near.iter().map(|n| rows[(n.1, j)]).sum::<f64>() / k).collect();
     let centred = Matrix::from_fn(near.len(), d, |i, j| rows[(near[i].1, j)] - mean[j]);
-    let s = singular_values(&centred)?;
-    let largest = s.first().map_or(0.0, |s| s * s);
-    if largest == 0.0 {
+    // The smaller of the two products: what squaring loses lies below the floor.
+    let product =
+        if near.len() < d { centred.mul(&centred.transpose()) } else { centred.transpose().mul(&centred) };
+    let mut variances = eigvalsh(&product)?;
+    variances.reverse();
+    let largest = variances.first().copied().unwrap_or(0.0);
+    // Rows that are the same differ by the rounding of their mean.
+    let entry = near.iter().flat_map(|n| rows.row(n.1)).fold(0.0_f64, |m, v| m.max(v.abs()));
+    if largest <= k * d as f64 * (8.0 * f64::EPSILON * entry).powi(2) {
         return Ok(0.0);
     }
-    let mut variances: Vec<f64> = s.iter().map(|s| (s * s).max(FLOOR * largest)).collect();
-    variances.resize(d, FLOOR * largest);
+    variances.resize(d, 0.0);
+    variances.iter_mut().for_each(|v| *v = v.max(FLOOR * largest));
     let gaps = variances.windows(2).map(|w| w[0] / w[1]).enumerate();
     let widest = gaps.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, gap)| *gap >= GAP);
     Ok(widest.map_or(d, |(at, _)| at + 1) as f64)
