@@ -1,8 +1,10 @@
 //! The command line: one file a command, which parses, calls and prints.
 
+mod compare;
 mod components;
 mod covariance;
 mod data;
+mod denoise;
 mod failure;
 mod generate;
 mod import;
@@ -12,14 +14,18 @@ mod jacobian;
 mod log_prob;
 mod normalize;
 mod output;
+mod plot;
 mod progress;
+mod reconstruct;
 mod report;
 mod sample;
 mod score;
 mod session;
 mod settings;
 mod stability;
+mod study;
 mod train;
+mod traverse;
 mod verify;
 mod version;
 
@@ -69,6 +75,14 @@ enum Command {
     Covariance(covariance::Arguments),
     /// Un-whitened components of each row, with their scales, axes and significance
     Components(components::Arguments),
+    /// Walk along a component from each row, following the local axis as it turns
+    Traverse(traverse::Arguments),
+    /// Rows from their leading components, with the predicted and the measured error
+    Reconstruct(reconstruct::Arguments),
+    /// Take the noise out of rows (Tweedie): x + 2 alpha diag(sigma^2) grad log p
+    Denoise(denoise::Arguments),
+    /// A worked study, remade: models, figures and pictures of data whose geometry is known
+    Study(study::Arguments),
     /// Architecture, parameters, training record and condition of a model
     Inspect(inspect::Arguments),
     /// Another library's weights as a model
@@ -110,6 +124,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Jacobian(a) => jacobian::run(s, a),
         Command::Covariance(a) => covariance::run(s, a),
         Command::Components(a) => components::run(s, a),
+        Command::Traverse(a) => traverse::run(s, a),
+        Command::Reconstruct(a) => reconstruct::run(s, a),
+        Command::Denoise(a) => denoise::run(s, a),
+        Command::Study(a) => study::run(s, a),
         Command::Inspect(a) => inspect::run(s, a),
         Command::Import(a) => import::import(s, a),
         Command::Export(a) => import::export(s, a),

@@ -6,6 +6,7 @@
 mod adam;
 mod error;
 mod fit;
+mod gauge;
 mod guard;
 pub(crate) mod objective;
 mod options;
@@ -16,6 +17,7 @@ mod stepper;
 
 pub use error::Error;
 pub use fit::fit;
+pub use gauge::{Gauge, mean_contrast};
 pub use objective::Penalty;
 pub use options::{Schedule, TrainOptions};
 pub use prepare::{Prepared, Preprocess, build};

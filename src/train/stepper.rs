@@ -1,13 +1,16 @@
 //! One training step: the objective and its gradient, and Adam in place.
 
 use super::adam::Adam;
+use super::gauge::Contrast;
 use super::objective::{Penalty, Step, step};
 use super::{Error, TrainOptions};
 use crate::flow::Flow;
+use crate::random::generator;
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
 use eigenflow_linalg::lines::sum;
+use rand::RngExt;
 use smallvec::SmallVec;
 
 /// Steps of Adam on the core of a flow, in training units; its buffers are kept from step to step.
@@ -32,6 +35,10 @@ pub struct Stepper<T> {
     outputs: Vec<Vec<T>>,
     batch: usize,
     clip: f64,
+    /// One in the place of the column of `J_g` that stands for all (stochastic gauge).
+    column: Vec<T>,
+    taken: u64,
+    seed: u64,
 }
 
 /// Parameters whose slices stand on the stack.
@@ -51,6 +58,9 @@ impl<T: Real> Stepper<T> {
             step,
             batch,
             clip: options.clip,
+            column: vec![T::ZERO; flow.dim()],
+            taken: 0,
+            seed: options.seed,
         })
     }
 
@@ -73,10 +83,20 @@ impl<T: Real> Stepper<T> {
         let per_row = [T::of(1.0 / self.batch as f64)];
         let both = [rows, signs];
         let batches = if self.takes_signs() { &both[..] } else { &both[..1] };
+        if self.step.contrast == Contrast::Stochastic {
+            let mut random = generator(self.seed, "gauge", self.taken);
+            self.column.fill(T::ZERO);
+            let chosen = random.random_range(0..self.column.len() as u64) as usize;
+            self.column[chosen] = T::ONE;
+            self.taken += 1;
+        }
         {
             let mut shared: SmallVec<[&[T]; MANY]> =
                 flow.parameters().iter().map(|p| p.data.as_slice()).collect();
             shared.push(&per_row);
+            if self.step.contrast == Contrast::Stochastic {
+                shared.push(&self.column);
+            }
             let mut outputs: SmallVec<[&mut [T]; MANY]> =
                 self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
             self.runner.run(self.batch, batches, &shared, &mut outputs)?;
