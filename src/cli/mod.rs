@@ -1,10 +1,12 @@
 //! The command line: one file a command, which parses, calls and prints.
 
 mod checkpoint;
+mod compare;
 mod components;
 mod context;
 mod covariance;
 mod data;
+mod denoise;
 mod dimension;
 mod failure;
 mod generate;
@@ -16,14 +18,18 @@ mod log_prob;
 mod normalize;
 mod output;
 mod parts;
+mod plot;
 mod progress;
+mod reconstruct;
 mod report;
 mod sample;
 mod score;
 mod session;
 mod settings;
 mod stability;
+mod study;
 mod train;
+mod traverse;
 mod verify;
 mod version;
 
@@ -75,6 +81,14 @@ enum Command {
     Components(components::Arguments),
     /// Intrinsic dimension of the data at a scale, by six estimators with error bars
     Dimension(dimension::Arguments),
+    /// Walk along a component from each row, following the local axis as it turns
+    Traverse(traverse::Arguments),
+    /// Rows from their leading components, with the predicted and the measured error
+    Reconstruct(reconstruct::Arguments),
+    /// Take the noise out of rows (Tweedie): x + 2 alpha diag(sigma^2) grad log p
+    Denoise(denoise::Arguments),
+    /// A worked study, remade: models, figures and pictures of data whose geometry is known
+    Study(study::Arguments),
     /// Architecture, parameters, training record and condition of a model
     Inspect(inspect::Arguments),
     /// Another library's weights as a model
@@ -137,6 +151,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Covariance(a) => covariance::run(s, a),
         Command::Components(a) => components::run(s, a),
         Command::Dimension(a) => dimension::run(s, a),
+        Command::Traverse(a) => traverse::run(s, a),
+        Command::Reconstruct(a) => reconstruct::run(s, a),
+        Command::Denoise(a) => denoise::run(s, a),
+        Command::Study(a) => study::run(s, a),
         Command::Inspect(a) => inspect::run(s, a),
         Command::Import(a) => import::import(s, a),
         Command::Export(a) => import::export(s, a),

@@ -32,6 +32,11 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
 }
 
 impl Out {
+    /// Whether a file is named.
+    pub(crate) fn named(&self) -> bool {
+        self.out.is_some()
+    }
+
     /// That the file can hold arrays of these shapes, or that they are short enough to print: asked before
     /// anything is computed.
     pub(crate) fn check(&self, shapes: &[&[usize]]) -> Result<(), Failure> {
@@ -46,6 +51,11 @@ impl Out {
             return Err(Error::TooLongToPrint { numbers, limit: PRINTED }.into());
         }
         Ok(())
+    }
+
+    /// Writes the arrays, where a file is named, and says nothing.
+    pub(crate) fn write(&self, arrays: &[Array<'_>]) -> Result<(), Failure> {
+        self.out.as_ref().map_or(Ok(()), |path| Ok(output::write(path, arrays)?))
     }
 
     /// Writes or prints the arrays.

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use crate::data::Table;
 use crate::flow::Base;
 use crate::flow::presets::{Intervals, Mask, NAMES, Name, Nonlinearity, Preset};
-use crate::train::{self, Design, Preprocess, Race, Schedule, TrainOptions, race};
+use crate::train::{self, Design, Gauge, Preprocess, Race, Schedule, TrainOptions, race};
 use eigenflow_linalg::Real;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -123,6 +123,13 @@ pub(crate) struct Settings {
     /// Estimate the penalty with one random tangent a row and step [default: beyond 64 columns]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub stochastic_penalty: Option<bool>,
+    /// Gauge, which of the flows of equal likelihood is wanted: none, or principal, whose latent axes are local principal axes (the
+    /// contrast of claim C3 is penalised) [default: none]
+    #[arg(long, value_name = "G", value_parser = named::<Gauge>)]
+    pub gauge: Option<Gauge>,
+    /// Weight of the gauge's penalty [default: 1]
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub gauge_weight: Option<f64>,
 }
 
 /// Settings, and the file that holds those that are not given.
@@ -226,6 +233,8 @@ impl WithFile {
             jitter_columns,
             clip,
             stochastic_penalty,
+            gauge,
+            gauge_weight,
         ))
     }
 }
@@ -313,6 +322,8 @@ impl Settings {
             max_condition: self.max_condition.unwrap_or(default.max_condition),
             clip: self.clip.unwrap_or(default.clip),
             stochastic_penalty: self.stochastic_penalty,
+            gauge: self.gauge.unwrap_or(default.gauge),
+            gauge_weight: self.gauge_weight.unwrap_or(default.gauge_weight),
             seed,
         }
     }

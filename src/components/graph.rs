@@ -21,6 +21,23 @@ use rayon::prelude::*;
 /// assert_eq!(nearest_neighbours(&x, 1).unwrap(), [(0, 1), (2, 3)]);
 /// ```
 pub fn nearest_neighbours(x: &Matrix<f64>, k: usize) -> Result<Vec<(usize, usize)>, Error> {
+    let all: Vec<usize> = (0..x.rows()).collect();
+    let lists = nearest_of(x, &all, k)?;
+    let of = |(i, list): (usize, Vec<usize>)| list.into_iter().map(move |j| (i.min(j), i.max(j)));
+    let mut pairs: Vec<(usize, usize)> = lists.into_iter().enumerate().flat_map(of).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    Ok(pairs)
+}
+
+/// The `k` nearest other rows of each row named in `rows`, nearest first; distances as in [`nearest_neighbours`].
+///
+/// # Errors
+/// If an entry is not finite.
+///
+/// # Panics
+/// If a row does not exist.
+pub fn nearest_of(x: &Matrix<f64>, rows: &[usize], k: usize) -> Result<Vec<Vec<usize>>, Error> {
     let (n, d) = x.shape();
     if let Some(at) = x.data().iter().position(|v| !v.is_finite()) {
         return Err(Error::NotFinite { what: "data", row: at / d, column: at % d });
@@ -31,16 +48,11 @@ pub fn nearest_neighbours(x: &Matrix<f64>, k: usize) -> Result<Vec<(usize, usize
     for i in 0..n {
         tree.add(unit.row(i), i).map_err(not_finite(i))?;
     }
-    let near = |i: usize| {
+    let near = |&i: &usize| {
         let found = tree.nearest(unit.row(i), k + 1, &squared_euclidean).map_err(not_finite(i))?;
-        let others = found.into_iter().map(|(_, &j)| j).filter(|&j| j != i).take(k);
-        Ok::<_, Error>(others.map(|j| (i.min(j), i.max(j))).collect::<Vec<_>>())
+        Ok(found.into_iter().map(|(_, &j)| j).filter(|&j| j != i).take(k).collect())
     };
-    let lists = (0..n).into_par_iter().map(near).collect::<Result<Vec<_>, Error>>()?;
-    let mut pairs: Vec<(usize, usize)> = lists.into_iter().flatten().collect();
-    pairs.sort_unstable();
-    pairs.dedup();
-    Ok(pairs)
+    rows.par_iter().map(near).collect()
 }
 
 /// Columns centred, in units of their standard deviations; zeros where a column is constant.

@@ -1,11 +1,32 @@
 //! Un-whitened components: latents turned into local principal coordinates, in units of the data.
 
+mod align;
+mod assignment;
+mod compare;
+mod denoise;
+mod frame;
 mod graph;
+mod kronrod;
 mod lanczos;
+mod mrf;
+mod path;
+mod reconstruct;
+mod significance;
 mod signs;
+mod traverse;
 
-pub use graph::nearest_neighbours;
+pub use align::{Combing, Transported};
+pub use assignment::assignment;
+pub use compare::{Comparison, compare};
+pub use denoise::recorded_noise;
+pub use frame::{Continued, Frame};
+pub use graph::{nearest_neighbours, nearest_of};
+pub use mrf::{agreement, mrf_signs};
+pub use path::{FOLLOWED, PathComponents, path_components};
+pub use reconstruct::{Reconstruction, reconstruct};
+pub use significance::{Bootstrap, Estimate, Significance, significance};
 pub use signs::{Synchronised, synchronise};
+pub use traverse::{Traversal, Walk, traverse};
 
 use crate::flow::{Error, Flow};
 use crate::jacobian::local_covariance;
@@ -85,38 +106,34 @@ pub fn components<T: Real>(flow: &Flow<T>, x: &Matrix<T>, top: usize) -> Result<
 }
 
 impl<T: Real> Components<T> {
-    /// `A_ij = <v_i, v_j>` of the axes of component `k` at the given pairs of rows.
-    pub fn agreements(&self, k: usize, pairs: &[(usize, usize)]) -> Vec<(usize, usize, f64)> {
-        let (d, top) = (self.axes.rows(), self.axes.cols());
-        let dot = |i: usize, j: usize| {
-            let (a, b) = (self.axes.get(i), self.axes.get(j));
-            (0..d).map(|r| a[r * top + k].f64() * b[r * top + k].f64()).sum()
-        };
-        pairs.iter().map(|&(i, j)| (i, j, dot(i, j))).collect()
+    /// The first `top` of them, in the order in which they stand.
+    pub fn leading(self, top: usize) -> Self {
+        let (n, d, k) = (self.values.rows(), self.axes.rows(), self.axes.cols());
+        if top >= k {
+            return self;
+        }
+        let first = |m: &Matrix<T>| Matrix::from_fn(n, top, |i, j| m[(i, j)]);
+        let axes = (0..n * d).flat_map(|at| self.axes.data()[at * k..at * k + top].iter().copied()).collect();
+        Self {
+            values: first(&self.values),
+            scales: first(&self.scales),
+            axes: Batch::new(n, d, top, axes),
+            significance: self.significance[..top].to_vec(),
+        }
     }
 
-    /// Gives the axes, and with them the values, the signs in which neighbouring rows agree best: those of [`synchronise`] on the graph
-    /// of the `neighbours` nearest rows of `x`, the rows that these components are of. What it reached for each component is returned.
-    ///
-    /// Unlike everything else, an aligned sign depends on the other rows: that is what it is for.
-    ///
-    /// # Errors
-    /// If an entry of `x` or of an axis is not finite.
-    pub fn align(&mut self, x: &Matrix<T>, neighbours: usize) -> Result<Vec<Synchronised>, Error> {
-        let (d, top) = (self.axes.rows(), self.axes.cols());
-        let pairs = nearest_neighbours(&x.cast(), neighbours)?;
-        let mut all = Vec::new();
-        for k in 0..top {
-            let found = synchronise(x.rows(), &self.agreements(k, &pairs))?;
-            for (row, sign) in found.signs.iter().enumerate().filter(|(_, s)| **s < 0.0) {
-                let sign = T::of(*sign);
-                self.values[(row, k)] *= sign;
-                for i in 0..d {
-                    self.axes.data_mut()[(row * d + i) * top + k] *= sign;
-                }
-            }
-            all.push(found);
+    /// The same in another precision.
+    pub fn cast<U: Real>(&self) -> Components<U> {
+        Components {
+            values: self.values.cast(),
+            scales: self.scales.cast(),
+            axes: cast(&self.axes),
+            significance: self.significance.iter().map(|v| U::of(v.f64())).collect(),
         }
-        Ok(all)
     }
+}
+
+/// A batch in another precision.
+fn cast<T: Real, U: Real>(a: &Batch<T>) -> Batch<U> {
+    Batch::new(a.count(), a.rows(), a.cols(), a.data().iter().map(|v| U::of(v.f64())).collect())
 }

@@ -6,6 +6,7 @@ pub mod html;
 pub mod json;
 pub mod pictures;
 pub mod stability;
+pub mod studies;
 pub mod table;
 pub mod text;
 

@@ -16,6 +16,9 @@ pub struct Chart {
     /// One unit has the same length on both axes: for points and ellipses in data space.
     #[serde(default)]
     pub equal: bool,
+    /// What colours stand for, quantity and unit, where marks have values to colour; one scale for all of them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub colour: String,
     /// The marks, drawn in this order. Marks of the same name share a colour and one line of the legend.
     pub marks: Vec<Mark>,
 }
@@ -46,6 +49,9 @@ pub struct Mark {
     /// Half lengths of the error bars, one a point, or empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "numbers")]
     pub error: Vec<f64>,
+    /// A value at each point that is shown by its colour, or empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "numbers")]
+    pub colour: Vec<f64>,
 }
 
 /// JSON has neither NaN nor infinities: they are written as null, and null reads as NaN. None of them is drawn.
@@ -86,7 +92,7 @@ impl Chart {
     /// A chart without marks.
     pub fn new(title: &str, x: Axis, y: Axis) -> Self {
         let (title, description) = (title.to_owned(), String::new());
-        Self { title, description, x, y, equal: false, marks: Vec::new() }
+        Self { title, description, x, y, equal: false, colour: String::new(), marks: Vec::new() }
     }
 
     /// The same with its text alternative.
@@ -106,7 +112,17 @@ impl Chart {
     /// The same with one more mark.
     #[must_use]
     pub fn mark(mut self, name: &str, shape: Shape, x: Vec<f64>, y: Vec<f64>) -> Self {
-        self.marks.push(Mark { name: name.to_owned(), shape, x, y, error: Vec::new() });
+        self.marks.push(Mark { name: name.to_owned(), shape, x, y, error: Vec::new(), colour: Vec::new() });
+        self
+    }
+
+    /// The same with the points of the last mark coloured by values; `label` says what they are.
+    #[must_use]
+    pub fn coloured(mut self, label: &str, values: Vec<f64>) -> Self {
+        label.clone_into(&mut self.colour);
+        if let Some(mark) = self.marks.last_mut() {
+            mark.colour = values;
+        }
         self
     }
 

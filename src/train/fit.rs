@@ -1,7 +1,8 @@
 //! The training loop.
 
+use super::gauge::mean_contrast;
 use super::objective::validation;
-use super::{EpochRow, Error, Schedule, State, Stepper, Stop, TrainOptions, TrainingRecord, guard};
+use super::{EpochRow, Error, Gauge, Schedule, State, Stepper, Stop, TrainOptions, TrainingRecord, guard};
 use crate::flow::{Flow, Layer};
 use crate::random::{ROWS_PER_GENERATOR, generator};
 use eigenflow_autodiff::Runner;
@@ -14,8 +15,8 @@ use std::ops::ControlFlow;
 /// Fits the core of a flow to rows in data units by stochastic gradient descent. Rows of a conditional flow have their contexts
 /// beside them ([`Flow::beside`]).
 ///
-/// Minimises the mean of `-log p(x) + α‖J(x)‖²_F` plus the weight penalty, in training units, with
-/// `AdamW`. After each epoch the validation rows are scored (the training rows where there are
+/// Minimises the mean of `-log p(x) + α‖J(x)‖²_F` plus the weight penalty, in training units, and the contrast of the
+/// gauge, with `AdamW`. After each epoch the validation rows are scored (the training rows where there are
 /// none), the guard looks at condition numbers, and `observer` sees the epoch with the current
 /// flow; it may ask to stop. In the end the flow has the weights of the best epoch. With a moving average
 /// of weights, the flow that is validated, guarded, observed and kept is the averaged one.
@@ -346,7 +347,20 @@ impl<'a, T: Real> Run<'a, T> {
         let alpha = self.options.alpha;
         let virial = 1.0 - (square[0].f64() / n + 2.0 * alpha * look.norm) / flow.dim() as f64;
         let row = EpochRow { epoch, nll, valid_nll, condition: look.condition, virial, lr };
-        Ok((row, valid_nll + alpha * look.norm))
+        Ok((row, valid_nll + alpha * look.norm + self.contrast(flow)?))
+    }
+
+    /// What the gauge adds to the objective at the watched rows.
+    fn contrast(&self, flow: &Flow<T>) -> Result<f64, Error> {
+        let weight = self.options.gauge_weight;
+        if self.options.gauge == Gauge::None || weight == 0.0 {
+            return Ok(0.0);
+        }
+        let data = match flow.preprocessing() {
+            0 => self.watched.clone(),
+            n => flow.part(0..n)?.generate(&self.watched)?,
+        };
+        Ok(weight * mean_contrast(flow, &data)?)
     }
 }
 

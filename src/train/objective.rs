@@ -1,5 +1,6 @@
 //! The objective of a training step, recorded with its gradient.
 
+use super::gauge::{self, Contrast};
 use super::{Error, TrainOptions};
 use crate::flow::{Flow, Role};
 use eigenflow_autodiff::{Program, Recorder, Var, push_jacobian};
@@ -25,11 +26,16 @@ const EXACT_BYTES: usize = 1 << 30;
 impl Penalty {
     /// The penalty that options ask for, on a flow of `dim` columns.
     pub fn of(options: &TrainOptions, dim: usize) -> Self {
-        match (options.alpha > 0.0, options.stochastic_penalty.unwrap_or(dim > EXACT_COLUMNS)) {
+        match (options.alpha > 0.0, Self::is_stochastic(options, dim)) {
             (false, _) => Self::None,
             (true, false) => Self::Exact,
             (true, true) => Self::Stochastic,
         }
+    }
+
+    /// Whether quantities of whole Jacobians are estimated.
+    fn is_stochastic(options: &TrainOptions, dim: usize) -> bool {
+        options.stochastic_penalty.unwrap_or(dim > EXACT_COLUMNS)
     }
 }
 
@@ -45,7 +51,8 @@ pub(crate) fn jacobian_norm<'t, T: Real>(
 /// A recorded training step.
 ///
 /// Inputs: the rows in training units, sign vectors (stochastic penalty only), contexts (conditional flows only); then all
-/// parameters and `1 / rows`. Outputs: the objective, the mean negative log-likelihood, the gradients of
+/// parameters, `1 / rows` and a column's indicator (stochastic gauge only). Outputs: the objective, the mean negative
+/// log-likelihood, the gradients of
 /// `trained`, the new values of `updated`.
 pub(crate) struct Step<T> {
     pub program: Program<T>,
@@ -54,16 +61,18 @@ pub(crate) struct Step<T> {
     /// Frozen parameters with new values (batch statistics).
     pub updated: Vec<usize>,
     pub penalty: Penalty,
+    pub contrast: Contrast,
 }
 
 /// Records the step of minimising
-/// `mean[-log p(x) + α‖J(x)‖²_F] + α_W Σ ‖W‖²_F` over the layers `core`.
+/// `mean[-log p(x) + α‖J(x)‖²_F + w c(x)] + α_W Σ ‖W‖²_F`, `c` the contrast of the gauge, over the layers `core`.
 pub(crate) fn step<T: Real>(
     flow: &Flow<T>,
     core: Range<usize>,
     options: &TrainOptions,
 ) -> Result<Step<T>, Error> {
     let penalty = Penalty::of(options, flow.dim());
+    let contrast = Contrast::of(options, Penalty::is_stochastic(options, flow.dim()));
     let of_layers = core.clone().flat_map(|k| flow.parameters_of(k));
     let of_core: Vec<usize> = of_layers.chain(flow.base_parameters()).collect();
     let trained: Vec<usize> =
@@ -74,22 +83,30 @@ pub(crate) fn step<T: Real>(
         let signs = (penalty == Penalty::Stochastic).then(|| r.batch(flow.dim()));
         let params = flow.declare(r);
         let per_row = r.shared(1, 1);
+        let column = (contrast == Contrast::Stochastic).then(|| r.shared(1, flow.dim()));
         let recorded = flow.record_normalize(&params, x, core.clone(), true);
         let log_p = flow.record_base(&params, recorded.out) + recorded.log_det;
         let nll = -(log_p.sum_rows() * per_row);
         let mut objective = nll;
-        if penalty != Penalty::None {
-            // Batch statistics are constants for the penalty.
-            let z = if recorded.updates.is_empty() {
-                recorded.out
+        if penalty != Penalty::None || contrast != Contrast::None {
+            // Batch statistics are constants for penalties.
+            let (z, log_det) = if recorded.updates.is_empty() {
+                (recorded.out, recorded.log_det)
             } else {
-                flow.record_normalize(&params, x, core.clone(), false).out
+                let fixed = flow.record_normalize(&params, x, core.clone(), false);
+                (fixed.out, fixed.log_det)
             };
-            let norm = match signs {
-                None => jacobian_norm(r, z, x)?,
-                Some(v) => r.jvp(&[z], &[(x, v)])?[0].square().sum_cols(),
-            };
-            objective = objective + norm.sum_rows() * per_row * T::of(options.alpha);
+            if penalty != Penalty::None {
+                let norm = match signs {
+                    None => jacobian_norm(r, z, x)?,
+                    Some(v) => r.jvp(&[z], &[(x, v)])?[0].square().sum_cols(),
+                };
+                objective = objective + norm.sum_rows() * per_row * T::of(options.alpha);
+            }
+            if contrast != Contrast::None {
+                let c = gauge::record(flow, &params, core.clone(), [x, z, log_det], column)?;
+                objective = objective + c.sum_rows() * per_row * T::of(options.gauge_weight);
+            }
         }
         if options.alpha_weights > 0.0 {
             for &k in trained.iter().filter(|&&k| flow.parameters()[k].role == Role::Weight) {
@@ -105,10 +122,10 @@ pub(crate) fn step<T: Real>(
         }
         Ok::<_, eigenflow_autodiff::Error>(outputs)
     })?;
-    if penalty == Penalty::Exact && program.workspace_bytes() > EXACT_BYTES {
+    if (penalty == Penalty::Exact || contrast == Contrast::Exact) && program.workspace_bytes() > EXACT_BYTES {
         return Err(Error::PenaltyMemory { dim: flow.dim(), bytes: program.workspace_bytes() });
     }
-    Ok(Step { program, trained, updated, penalty })
+    Ok(Step { program, trained, updated, penalty, contrast })
 }
 
 /// Records sums over validation rows (and their contexts): `Σ -log p`, `Σ |f|²`.

@@ -1,6 +1,6 @@
 //! Options of a training run, with defaults that a user need not touch.
 
-use super::Error;
+use super::{Error, Gauge};
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate changes over a run.
@@ -57,6 +57,12 @@ pub struct TrainOptions {
     /// 64 columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stochastic_penalty: Option<bool>,
+    /// Which of the flows of equal likelihood is wanted.
+    #[serde(skip_serializing_if = "Gauge::is_none")]
+    pub gauge: Gauge,
+    /// Weight of the gauge's penalty.
+    #[serde(skip_serializing_if = "is_one")]
+    pub gauge_weight: f64,
     /// Seed of weights, order, noise and splits.
     pub seed: u64,
 }
@@ -64,6 +70,11 @@ pub struct TrainOptions {
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
 fn is_infinite(x: &f64) -> bool {
     x.is_infinite()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, clippy::float_cmp)] // serde calls it so; the default as it was set
+fn is_one(x: &f64) -> bool {
+    *x == 1.0
 }
 
 /// JSON has no infinity: it is written as null, and null or an absent number is infinite.
@@ -98,6 +109,8 @@ impl Default for TrainOptions {
             max_condition: f64::INFINITY,
             clip: 5.0,
             stochastic_penalty: None,
+            gauge: Gauge::None,
+            gauge_weight: 1.0,
             seed: 0,
         }
     }
@@ -116,7 +129,7 @@ impl TrainOptions {
 
     /// That every number lies in its range.
     pub fn check(&self) -> Result<(), Error> {
-        let checks: [(&'static str, f64, bool, &'static str); 10] = [
+        let checks: [(&'static str, f64, bool, &'static str); 11] = [
             ("--lr", self.lr, self.lr > 0.0 && self.lr.is_finite(), "positive"),
             (
                 "--warm-up",
@@ -147,6 +160,12 @@ impl TrainOptions {
             ("--valid", self.valid, (0.0..1.0).contains(&self.valid), "in [0, 1)"),
             ("--max-condition", self.max_condition, self.max_condition > 1.0, "above 1"),
             ("--clip", self.clip, self.clip > 0.0, "positive"),
+            (
+                "--gauge-weight",
+                self.gauge_weight,
+                self.gauge_weight >= 0.0 && self.gauge_weight.is_finite(),
+                "at least 0",
+            ),
         ];
         for (option, value, ok, range) in checks {
             if !ok {

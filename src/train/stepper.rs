@@ -2,13 +2,16 @@
 
 use super::adam::Adam;
 use super::average::Average;
+use super::gauge::Contrast;
 use super::objective::{Penalty, Step, step};
 use super::{Error, State, TrainOptions};
 use crate::flow::{Flow, Role};
+use crate::random::generator;
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
 use eigenflow_linalg::lines::sum;
+use rand::RngExt;
 use smallvec::SmallVec;
 
 /// Steps of Adam on the core of a flow, in training units; its buffers are kept from step to step.
@@ -36,6 +39,9 @@ pub struct Stepper<T> {
     batch: usize,
     clip: f64,
     weight_decay: f64,
+    /// One in the place of the column of `J_g` that stands for all (stochastic gauge).
+    column: Vec<T>,
+    seed: u64,
 }
 
 /// Parameters whose slices stand on the stack.
@@ -60,6 +66,8 @@ impl<T: Real> Stepper<T> {
             batch,
             clip: options.clip,
             weight_decay: options.weight_decay,
+            column: vec![T::ZERO; flow.dim()],
+            seed: options.seed,
         })
     }
 
@@ -85,10 +93,19 @@ impl<T: Real> Stepper<T> {
         batches.push(&rows);
         batches.extend(self.takes_signs().then_some(signs));
         batches.extend((!flow.context().is_empty()).then_some(&context[..]));
+        if self.step.contrast == Contrast::Stochastic {
+            let mut random = generator(self.seed, "gauge", self.adam.steps as u64);
+            self.column.fill(T::ZERO);
+            let chosen = random.random_range(0..self.column.len() as u64) as usize;
+            self.column[chosen] = T::ONE;
+        }
         {
             let mut shared: SmallVec<[&[T]; MANY]> =
                 flow.parameters().iter().map(|p| p.data.as_slice()).collect();
             shared.push(&per_row);
+            if self.step.contrast == Contrast::Stochastic {
+                shared.push(&self.column);
+            }
             let mut outputs: SmallVec<[&mut [T]; MANY]> =
                 self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
             self.runner.run(self.batch, &batches, &shared, &mut outputs)?;

@@ -1,7 +1,7 @@
 //! Marks as SVG paths: every series has a colour, a marker and a dash pattern of its own.
 
 use super::scale::Scale;
-use super::{Frame, short};
+use super::{Frame, colour, short};
 use crate::theory::{Mark, Shape};
 use std::fmt::Write;
 
@@ -37,13 +37,22 @@ impl Series {
     }
 }
 
-/// A mark in a frame.
-pub(super) fn draw(mark: &Mark, series: Series, frame: &Frame, bars: (usize, usize)) -> String {
+/// A mark in a frame; `range` is that of the values that colours stand for.
+pub(super) fn draw(
+    mark: &Mark,
+    series: Series,
+    frame: &Frame,
+    bars: (usize, usize),
+    range: Option<(f64, f64)>,
+) -> String {
     let (x, y) = (&frame.x, &frame.y);
     let points: Vec<Option<(f64, f64)>> =
         mark.x.iter().zip(&mark.y).map(|(&a, &b)| x.place(a).zip(y.place(b))).collect();
     let mut out = match mark.shape {
-        Shape::Points => dots(&points, series),
+        Shape::Points => match range.filter(|_| !mark.colour.is_empty()) {
+            Some(range) => coloured(&points, &mark.colour, range),
+            None => dots(&points, series),
+        },
         Shape::Line => {
             let markers = if series.marked { markers(&sparse(&points), series) } else { String::new() };
             line(&points, "") + &markers
@@ -110,6 +119,25 @@ fn dots(points: &[Option<(f64, f64)>], series: Series) -> String {
         "<path d=\"{d}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"{width}\" stroke-linecap=\"round\" \
          stroke-opacity=\".7\"/>"
     )
+}
+
+/// Dots in the colours of their values, those of one colour in one path.
+fn coloured(points: &[Option<(f64, f64)>], values: &[f64], range: (f64, f64)) -> String {
+    let mut paths = vec![String::new(); colour::STEPS];
+    for (point, &value) in points.iter().zip(values) {
+        if let (Some((x, y)), Some(step)) = (point, colour::step(value, range)) {
+            let _ = write!(paths[step], "M{} {}h0", short(*x), short(*y));
+        }
+    }
+    let mut out = String::new();
+    for (step, d) in paths.iter().enumerate().filter(|(_, d)| !d.is_empty()) {
+        let (stroke, width) = (colour::of_step(step), 2.4 * DOT);
+        let _ = write!(
+            out,
+            "<path d=\"{d}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"{width}\" stroke-linecap=\"round\"/>"
+        );
+    }
+    out
 }
 
 /// Every so many of the points.

@@ -4,11 +4,12 @@
 //! print. (The SVG back ends of plotting crates write fixed colours, and neither roles nor text alternatives.)
 //! Colour is never the only cue: markers and dash patterns differ too.
 
+mod colour;
 pub mod file;
 mod marks;
 mod scale;
 
-use super::text::{escape, wrap};
+use super::text::{self, escape, wrap};
 use crate::theory::{Chart, Mark, Shape};
 use marks::Series;
 use scale::{Scale, Tick};
@@ -84,6 +85,8 @@ pub fn svg(chart: &Chart, id: &str) -> String {
         Some(frame) => body += &all_marks(chart, &names, frame),
     }
     let below = bottom + 40.0 + x_label.len() as f64 * LINE;
+    let (scale, below) = colour::bar(chart, left, right, below - 6.0).unwrap_or((String::new(), below));
+    body += &scale;
     let (legend, end) = legend(chart, &names, below);
     body += &legend;
     let title = escape(&chart.title);
@@ -130,7 +133,7 @@ fn all_marks(chart: &Chart, names: &[&str], frame: &Frame) -> String {
     for mark in &chart.marks {
         let series = series(chart, names, &mark.name);
         let bar = (bars.iter().position(|n| *n == mark.name).unwrap_or(0), bars.len());
-        let drawn = marks::draw(mark, series, frame, bar);
+        let drawn = marks::draw(mark, series, frame, bar, colour::range(chart));
         if !drawn.is_empty() {
             let _ = writeln!(out, "<g class=\"{}\">{drawn}</g>", series.class());
         }

@@ -60,13 +60,8 @@ fn mark() -> impl Strategy<Value = Mark> {
     let shape =
         prop::sample::select(vec![Shape::Points, Shape::Line, Shape::Dashed, Shape::Outline, Shape::Bars]);
     let values = || prop::collection::vec(value(), 0..12);
-    (".{0,90}", shape, values(), values(), values()).prop_map(|(name, shape, x, y, error)| Mark {
-        name,
-        shape,
-        x,
-        y,
-        error,
-    })
+    (".{0,90}", shape, values(), values(), values(), values())
+        .prop_map(|(name, shape, x, y, error, colour)| Mark { colour, name, shape, x, y, error })
 }
 
 proptest! {

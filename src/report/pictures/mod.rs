@@ -1,5 +1,6 @@
 //! Pictures of a data set and its model, which belong to no single claim.
 
+mod components;
 mod ellipses;
 mod spectrum;
 mod training;
@@ -9,6 +10,7 @@ use crate::theory::Chart;
 use crate::train::TrainingRecord;
 use eigenflow_linalg::Matrix;
 
+pub use components::{against_truth, coloured, importance, walk};
 pub use ellipses::ellipses;
 pub use spectrum::spectrum;
 pub use training::training;

@@ -1,0 +1,225 @@
+//! `study NAME --out DIR`.
+
+use super::failure::Failure;
+use super::output::{number, print, print_json};
+use super::plot;
+use super::session::Session;
+use crate::components::{Bootstrap, Components, Walk, compare, path_components, significance, traverse};
+use crate::data::builtin;
+use crate::flow::presets::{Name, Preset};
+use crate::flow::{AnyModel, Flow, Model};
+use crate::report::pictures;
+use crate::report::studies::s_curve::{Drawn, Findings, Truth, findings, truth, tube, tube_truth};
+use crate::theory::Chart;
+use crate::train::{self, Gauge, Preprocess, TrainOptions, build};
+use eigenflow_linalg::Matrix;
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// Options of `study`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Which study: s-curve
+    #[arg(value_enum)]
+    name: Study,
+    /// Folder for models, pictures, their numbers and findings.json
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A minute instead of half an hour: smaller flows, trained for less, on fewer rows
+    #[arg(long)]
+    quick: bool,
+    /// Use the models in DIR, where they are, instead of training them anew
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy)]
+enum Study {
+    SCurve,
+}
+
+/// Noise of the rows.
+const NOISE: f64 = 0.1;
+
+/// What is trained.
+struct Size {
+    rows: usize,
+    tested: usize,
+    layers: usize,
+    hidden: usize,
+    epochs: usize,
+}
+
+const FULL: Size = Size { rows: 20_000, tested: 2_000, layers: 10, hidden: 64, epochs: 100 };
+const QUICK: Size = Size { rows: 600, tested: 200, layers: 4, hidden: 16, epochs: 4 };
+
+pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
+    let Study::SCurve = a.name;
+    let folder = a.out.display();
+    std::fs::create_dir_all(&a.out)
+        .map_err(|e| Failure::Output(format!("--out {folder}: cannot be made: {e}")))?;
+    let size = if a.quick { QUICK } else { FULL };
+    let mut lines: Vec<(&str, Findings)> = Vec::new();
+    let mut charts = Vec::new();
+    let analytic = tube_truth(size.tested, NOISE, s.seed())?;
+    let (found, drawn) = findings(&tube(NOISE)?, &analytic)?;
+    charts.extend(correlations("analytic", &drawn, &found));
+    lines.push(("analytic tube", found));
+    let held = truth(size.tested, NOISE, s.seed());
+    let query = format!("builtin:s-curve?n={}&noise={NOISE}&seed={}", size.rows, s.seed());
+    let rows = s.data(&query)?.values;
+    for (label, file, gauge) in
+        [("no gauge", "plain", Gauge::None), ("principal gauge", "principal", Gauge::Principal)]
+    {
+        let path = a.out.join(format!("{file}.safetensors"));
+        let flow = if a.keep && path.exists() {
+            match AnyModel::load(&path)? {
+                AnyModel::F32(model) => model.flow.cast(),
+                AnyModel::F64(model) => model.flow,
+            }
+        } else {
+            fitted(s, &rows, &size, gauge, label, &path)?
+        };
+        let (found, drawn) = findings(&flow, &held)?;
+        charts.extend(correlations(file, &drawn, &found));
+        charts.extend(shown(&flow, &held, file)?);
+        lines.push((label, found));
+    }
+    plot::write(s, &a.out, &charts)?;
+    let object =
+        Value::Object(lines.iter().map(|(n, f)| ((*n).to_owned(), as_json(f))).collect::<Map<_, _>>());
+    let path = a.out.join("findings.json");
+    let text = format!("{object:#}\n");
+    crate::data::output::write_whole(&path, |out| std::io::Write::write_all(out, text.as_bytes()))?;
+    if s.global.json { print_json(&object) } else { print(&table(&lines)) }
+}
+
+/// Trains a flow on the rows and saves it.
+fn fitted(
+    s: &Session,
+    rows: &Matrix<f64>,
+    size: &Size,
+    gauge: Gauge,
+    label: &str,
+    path: &Path,
+) -> Result<Flow<f64>, Failure> {
+    let preset = Preset {
+        layers: Some(size.layers),
+        hidden: Some(vec![size.hidden; 2]),
+        ..Preset::named(Name::Realnvp)
+    };
+    let options = TrainOptions {
+        epochs: size.epochs,
+        batch: 256,
+        lr: 2e-3,
+        valid: 0.0,
+        patience: 0,
+        gauge,
+        gauge_weight: 1.0,
+        seed: s.seed(),
+        ..TrainOptions::default()
+    };
+    let mut flow = build::<f64>(&preset, Preprocess::Standardize, rows, &options)?.flow;
+    s.note(&format!("{label}: training for {} epochs", size.epochs));
+    let record = train::fit(&mut flow, rows, None, &options, &mut |row, _| {
+        if row.epoch % 10 == 0 {
+            s.note(&format!("{label}: epoch {}, {:.4} nats (training units)", row.epoch, row.nll));
+        }
+        if super::interrupt::wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if record.stop == train::Stop::Interrupted {
+        return Err(Failure::Interrupted("study: interrupted".to_owned()));
+    }
+    let columns = ["x", "y", "z"].map(str::to_owned).to_vec();
+    let model = Model { flow, columns, record: serde_json::to_value(&record).ok() };
+    model.save(path)?;
+    Ok(model.flow)
+}
+
+/// Path components against the truth.
+fn correlations(name: &str, d: &Drawn, f: &Findings) -> Vec<(String, Chart)> {
+    let chart = |k: usize, what: &str, truth: &[f64]| {
+        let values = d.path.col(k);
+        pictures::against_truth(&format!("path component {}", k + 1), what, &values, truth, f.path[k])
+    };
+    vec![
+        (format!("{name}-arc"), chart(0, "arc length (data units)", &d.arc)),
+        (format!("{name}-width"), chart(1, "width (data units)", &d.width)),
+    ]
+}
+
+/// The model's own pictures: scree, the data coloured by path components, walks.
+fn shown(flow: &Flow<f64>, held: &Truth, name: &str) -> Result<Vec<(String, Chart)>, Failure> {
+    let names = ["x", "y", "z"].map(str::to_owned);
+    let x = &held.noisy;
+    let figures = significance(flow, x, &Bootstrap::default())?;
+    let others = compare(flow, x, 30)?;
+    let mut out = Vec::new();
+    for (what, chart) in ["scree", "explained-variance", "explained-entropy"]
+        .into_iter()
+        .zip(pictures::importance(&figures, &others))
+    {
+        out.push((format!("{name}-{what}"), chart));
+    }
+    let path = path_components(flow, x, 2, 1e-5)?;
+    let own: Components<f64> = path.as_components();
+    let starts = Matrix::from_fn(3.min(x.rows()), 3, |i, j| held.clean[(i, j)]);
+    for k in 0..2 {
+        let chart = pictures::coloured(x, &names, "path component", k, &path.values.col(k), &own);
+        out.extend(
+            chart.map_err(crate::flow::Error::from)?.map(|c| (format!("{name}-component-{}", k + 1), c)),
+        );
+        let walk = Walk { component: k, reach: 1.0, points: 20, tolerance: 1e-5 };
+        let walks = pictures::walk(x, &names, k, &traverse(flow, &starts, &walk)?);
+        let walks = walks.map_err(crate::flow::Error::from)?;
+        out.extend(walks.into_iter().take(1).map(|c| (format!("{name}-traversal-{}", k + 1), c)));
+    }
+    Ok(out)
+}
+
+fn as_json(f: &Findings) -> Value {
+    let list = |v: &[f64]| v.iter().map(|v| number(*v)).collect::<Vec<_>>();
+    json!({
+        "divergence_nats": list(&f.divergence), "contrast_nats": number(f.contrast),
+        "tangent_degrees": number(f.tangent), "scale_errors": list(&f.scales),
+        "path_rank_correlations": list(&f.path), "displacement_rank_correlations": list(&f.displacement),
+        "paths_lost": number(f.lost),
+    })
+}
+
+fn table(lines: &[(&str, Findings)]) -> String {
+    let floor = builtin::s_curve_entropy(NOISE).unwrap_or(f64::NAN);
+    let mut out = format!("S-curve with noise {NOISE} (entropy {floor:.4} nats)\n\n{:<46}", "figure");
+    lines.iter().for_each(|(name, _)| out += &format!("{name:>18}"));
+    out.push('\n');
+    let mut row = |what: &str, of: &dyn Fn(&Findings) -> String| {
+        // Writing into a String cannot fail.
+        let _ = write!(out, "{what:<46}");
+        for (_, f) in lines {
+            let _ = write!(out, "{:>18}", of(f));
+        }
+        out.push('\n');
+    };
+    row("KL from the true density (nats)", &|f| match f.divergence {
+        [mean, _] if mean.is_nan() => "-".to_owned(),
+        [mean, error] => format!("{mean:.4} ± {error:.4}"),
+    });
+    row("contrast of the latent axes (nats)", &|f| format!("{:.4}", f.contrast));
+    row("tangent plane, median angle (degrees)", &|f| format!("{:.2}", f.tangent));
+    for (k, what) in ["arc", "width", "normal"].into_iter().enumerate() {
+        row(&format!("local deviation, {what}: median error (%)"), &|f| {
+            format!("{:.1}", 100.0 * f.scales[k])
+        });
+    }
+    for (k, what) in ["arc length", "width"].into_iter().enumerate() {
+        row(&format!("path component {} and {what} (rank corr.)", k + 1), &|f| format!("{:.4}", f.path[k]));
+    }
+    for (k, what) in ["arc length", "width"].into_iter().enumerate() {
+        let label = format!("displacement {} and {what} (rank corr.)", k + 1);
+        row(&label, &|f| format!("{:.4}", f.displacement[k]));
+    }
+    row("paths not followed (%)", &|f| format!("{:.1}", 100.0 * f.lost));
+    out
+}
