@@ -9,7 +9,7 @@ use super::session::{Dtype, Session, warn};
 use super::settings::{Settings, Valid, WithFile};
 use crate::data::{Element, Table};
 use crate::flow::bijections::Squash;
-use crate::flow::{AnyModel, Base, Layer, Model, Variable};
+use crate::flow::{AnyModel, Base, Dequantize, Layer, Model, Variable, dequantizing_noise};
 use crate::train::{self, Design, EpochRow, TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
 use serde_json::{Value, json};
@@ -29,6 +29,10 @@ pub(crate) struct Arguments {
     out: PathBuf,
     #[command(flatten)]
     settings: WithFile,
+    /// The data are whole numbers: give them the rest with uniform noise on [0, 1), new in each epoch, or with a conditional flow that is
+    /// trained too (variational), for the better bound of their probability [default: none, or the model's with --from and --resume]
+    #[arg(long, value_name = "uniform|variational")]
+    dequantize: Option<Kind>,
     /// Go on from MODEL.checkpoint up to --epochs in all: weights and preprocessing are kept, the moments
     /// of the optimiser and the learning-rate schedule start anew
     #[arg(long)]
@@ -36,6 +40,15 @@ pub(crate) struct Arguments {
     /// Go on from this model instead of a new one, its preprocessing and its architecture included [default: a new model]
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     from: Option<PathBuf>,
+}
+
+/// Ways to dequantise.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Uniform noise
+    Uniform,
+    /// A conditional flow
+    Variational,
 }
 
 /// Least time between two checkpoints.
@@ -211,11 +224,18 @@ impl Job<'_> {
         variables: &[Variable],
         options: &TrainOptions,
     ) -> Result<Start<T>, Failure> {
+        let own = training.cols() - variables.iter().map(Variable::width).sum::<usize>();
         let (preset, preprocess, base) =
             (self.settings.preset(), self.settings.preprocess(), self.settings.base()?);
+        let dequantize = match self.a.dequantize {
+            None => Dequantize::None,
+            Some(Kind::Uniform) => Dequantize::Uniform,
+            Some(Kind::Variational) => Dequantize::variational(own),
+        };
+        let rows = whole_numbers(training, own, &dequantize, options.seed)?;
         let design = Design { preset: &preset, preprocess, base: &base, context: variables };
-        let built =
-            train::build_given::<T>(&design, &training.values, options).map_err(|e| named(e, training))?;
+        let built = train::build_given::<T>(&design, &rows, options).map_err(|e| named(e, training))?;
+        let flow = train::dequantizing(&built.flow, dequantize, &training.values, options.seed)?;
         // Told here by name instead of by number.
         let mut warnings = built.warnings;
         warnings.retain(|w| !w.starts_with("constant columns"));
@@ -230,8 +250,8 @@ impl Job<'_> {
                 ),
             );
         }
-        let columns = training.names[..built.flow.dim()].to_vec();
-        let model = Model { flow: built.flow, columns, record: None };
+        let columns = training.names[..own].to_vec();
+        let model = Model { flow, columns, record: None };
         Ok(Start { model, warnings, done: 0 })
     }
 
@@ -302,6 +322,7 @@ impl Job<'_> {
         json!({
             "flow": self.a.from.is_none().then(|| self.settings.preset()),
             "preprocess": self.a.from.is_none().then(|| self.settings.preprocess()),
+            "dequantize": self.a.dequantize.map(|kind| format!("{kind:?}").to_lowercase()),
             "from": self.a.from.as_ref().map(|path| path.display().to_string()),
             "data": training.source,
             "validation-data": valid.map(|v| &v.source),
@@ -318,8 +339,12 @@ impl Job<'_> {
     ) -> Result<(), Failure> {
         let x: Matrix<T> = held.cast()?;
         // A validation row may be out of the support of the model; the model is saved all the same.
-        let nll =
-            model.flow.log_density(&x).ok().map(|p| -p.iter().map(|p| p.f64()).sum::<f64>() / p.len() as f64);
+        let log_p = if model.flow.dequantize().is_none() {
+            model.flow.log_density(&x).map(|p| p.iter().map(|p| p.f64()).collect::<Vec<f64>>())
+        } else {
+            model.flow.log_probability_bound(&x, 1, self.s.seed())
+        };
+        let nll = log_p.ok().map(|p| -p.iter().sum::<f64>() / p.len() as f64);
         let out = self.a.out.display().to_string();
         let (epochs, best) = (done + record.epochs.len(), done + record.best_epoch);
         if self.s.global.json {
@@ -359,6 +384,28 @@ impl Job<'_> {
         }
         print(&text)
     }
+}
+
+/// The rows from which preprocessing is set: whole numbers with a uniform rest, others as they are.
+fn whole_numbers(
+    table: &Table,
+    own: usize,
+    dequantize: &Dequantize,
+    seed: u64,
+) -> Result<Matrix<f64>, Failure> {
+    if dequantize.is_none() {
+        return Ok(table.values.clone());
+    }
+    if let Some(j) = (0..own).find(|&j| !table.integer[j]) {
+        let (source, name) = (&table.source, &table.names[j]);
+        return Err(Failure::Input(format!(
+            "--dequantize: column '{name}' of {source} holds numbers that are not whole; leave it out or train without --dequantize"
+        )));
+    }
+    let u = dequantizing_noise::<f64>(table.rows(), own, false, seed);
+    Ok(Matrix::from_fn(table.rows(), table.cols(), |i, j| {
+        table.values[(i, j)] + if j < own { u[(i, j)] } else { 0.0 }
+    }))
 }
 
 /// A training record with its provenance, as it stands in a model file. Nothing in it depends on the

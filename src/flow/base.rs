@@ -228,7 +228,7 @@ fn choose(logits: &[f64], u: f64) -> usize {
     found.unwrap_or(logits.len().saturating_sub(1))
 }
 
-fn ln_sum_exp(x: &[f64]) -> f64 {
+pub(crate) fn ln_sum_exp(x: &[f64]) -> f64 {
     let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     largest + x.iter().map(|x| (x - largest).exp()).sum::<f64>().ln()
 }

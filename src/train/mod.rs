@@ -18,6 +18,6 @@ pub use error::Error;
 pub use fit::fit;
 pub use objective::Penalty;
 pub use options::{Schedule, TrainOptions};
-pub use prepare::{Design, Prepared, Preprocess, build, build_given};
+pub use prepare::{Design, Prepared, Preprocess, build, build_given, dequantizing};
 pub use record::{EpochRow, Stop, TrainingRecord};
 pub use stepper::Stepper;

@@ -18,6 +18,7 @@ mod data_external;
 mod data_formats;
 mod flow_bases;
 mod flow_conditional;
+mod flow_dequantize;
 mod flow_edges;
 mod flow_fused;
 mod flow_gradients;
