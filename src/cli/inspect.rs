@@ -125,7 +125,7 @@ fn as_text<T: Element>(
         Dequantize::None => {}
         Dequantize::Uniform => text.push_str("of whole numbers, dequantised uniformly\n"),
         Dequantize::Variational { .. } => {
-            text.push_str("of whole numbers, dequantised by a flow of its own\n")
+            text.push_str("of whole numbers, dequantised by a flow of its own\n");
         }
     }
     if !flow.base().is_standard() {
