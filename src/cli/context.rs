@@ -33,23 +33,20 @@ const ONE_HOT: &str = ":one-hot";
 
 /// The data without its context, and the context as the option says, or as the names of the model's variables do.
 pub(crate) fn read(s: &Session, data: &str, known: &[Variable]) -> Result<(Table, Vec<Raw>), Failure> {
-    match &s.global.context {
-        Some(text) => match constants(text).or(file(text)?) {
+    if let Some(text) = &s.global.context {
+        return match constants(text).or(file(text)?) {
             Some(context) => Ok((s.data(data)?, context)),
             None => columns(s, data, &parts(text)),
-        },
-        None => {
-            let names: Vec<(String, bool)> = known.iter().map(|v| (v.name.clone(), false)).collect();
-            let found = columns(s, data, &names);
-            found.map_err(|failure| match failure {
-                Failure::Input(m) if m.starts_with("--context") => Failure::Input(format!(
-                    "{m}; the model is conditional on {}: say with --context where they are",
-                    list(known)
-                )),
-                other => other,
-            })
-        }
+        };
     }
+    let names: Vec<(String, bool)> = known.iter().map(|v| (v.name.clone(), false)).collect();
+    columns(s, data, &names).map_err(|failure| match failure {
+        Failure::Input(m) if m.starts_with("--context") => Failure::Input(format!(
+            "{m}; the model is conditional on {}: say with --context where they are",
+            list(known)
+        )),
+        other => other,
+    })
 }
 
 /// The context alone, where no data come with it: a file, or constants.
@@ -96,7 +93,7 @@ fn file(text: &str) -> Result<Option<Vec<Raw>>, Failure> {
             _ => Ok(None),
         };
     }
-    Ok(Some(raws(text.parse::<Source>()?.load(&Selection::default())?, false)))
+    Ok(Some(raws(&text.parse::<Source>()?.load(&Selection::default())?, false)))
 }
 
 /// `NAME[:one-hot]`, comma separated.
@@ -109,7 +106,7 @@ fn parts(text: &str) -> Vec<(String, bool)> {
 }
 
 /// The columns of a table, one by one.
-fn raws(table: Table, one_hot: bool) -> Vec<Raw> {
+fn raws(table: &Table, one_hot: bool) -> Vec<Raw> {
     let column = |j: usize| Values::Numbers(table.values.col(j));
     (0..table.cols()).map(|j| Raw { name: table.names[j].clone(), values: column(j), one_hot }).collect()
 }
@@ -132,7 +129,7 @@ fn columns(s: &Session, data: &str, parts: &[(String, bool)]) -> Result<(Table, 
         let columns = Some(wanted.join(","));
         let table = source.load(&Selection { columns, exclude: None, label: None }).map_err(of_context)?;
         named.extend(table.names.iter().cloned());
-        context.extend(raws(table, one_hot));
+        context.extend(raws(&table, one_hot));
     }
     let table = if named.is_empty() {
         whole
@@ -290,7 +287,7 @@ pub(crate) fn describe(variables: &[Variable], row: &[f64]) -> String {
     for v in variables {
         let own = &row[first..first + v.width()];
         first += v.width();
-        all.push(match own.iter().position(|&x| x == 1.0).and_then(|k| v.levels.get(k)) {
+        all.push(match own.iter().position(|&x| x > 0.5).and_then(|k| v.levels.get(k)) {
             Some(level) => format!("{} = {level}", v.name),
             None => format!("{} = {}", v.name, own[0]),
         });

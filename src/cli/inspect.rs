@@ -5,7 +5,7 @@ use super::output::{number, print, print_json};
 use super::session::Session;
 use crate::data::Element;
 use crate::flow::file::FORMAT_VERSION;
-use crate::flow::{AnyModel, Flow, Model, Role};
+use crate::flow::{AnyModel, Dequantize, Flow, Model, Role};
 use crate::jacobian::condition_numbers;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -91,6 +91,7 @@ fn as_json<T: Element>(
         "columns": model.columns,
         "base": flow.base(),
         "context": flow.context(),
+        "dequantize": flow.dequantize(),
         "layers": layers,
         "trained_parameters": flow.trained(),
         "frozen_parameters": frozen(flow),
@@ -119,6 +120,13 @@ fn as_text<T: Element>(
             format!("one of {}", v.levels.join(", "))
         };
         let _ = writeln!(text, "context: {}, {what}", v.name);
+    }
+    match flow.dequantize() {
+        Dequantize::None => {}
+        Dequantize::Uniform => text.push_str("of whole numbers, dequantised uniformly\n"),
+        Dequantize::Variational { .. } => {
+            text.push_str("of whole numbers, dequantised by a flow of its own\n");
+        }
     }
     if !flow.base().is_standard() {
         let _ = writeln!(text, "base: {}", flow.base().as_str());

@@ -5,7 +5,8 @@ use super::failure::Failure;
 use super::session::Session;
 use super::settings::{Settings, Valid};
 use crate::data::{Table, columns_of};
-use crate::flow::Variable;
+use crate::flow::{Dequantize, Variable, dequantizing_noise};
+use eigenflow_linalg::Matrix;
 
 /// The parts of the data. A row that occurs twice lies in one of them.
 pub(crate) struct Parts {
@@ -78,7 +79,7 @@ impl Parts {
     }
 
     /// Columns of the data, without those of the context.
-    fn own_columns(&self) -> usize {
+    pub(crate) fn own_columns(&self) -> usize {
         self.training.cols() - self.context.iter().map(Variable::width).sum::<usize>()
     }
 
@@ -137,6 +138,28 @@ fn other(
     }
     let (given, needed) = (rows.cols(), table.cols());
     Err(Failure::Input(format!("{option} {data}: {given} columns where the data has {needed}")))
+}
+
+/// The rows from which preprocessing is set: whole numbers with a uniform rest, others as they are.
+pub(crate) fn whole_numbers(
+    table: &Table,
+    own: usize,
+    dequantize: &Dequantize,
+    seed: u64,
+) -> Result<Matrix<f64>, Failure> {
+    if dequantize.is_none() {
+        return Ok(table.values.clone());
+    }
+    if let Some(j) = (0..own).find(|&j| !table.integer[j]) {
+        let (source, name) = (&table.source, &table.names[j]);
+        return Err(Failure::Input(format!(
+            "--dequantize: column '{name}' of {source} holds numbers that are not whole; leave it out or train without --dequantize"
+        )));
+    }
+    let u = dequantizing_noise::<f64>(table.rows(), own, false, seed);
+    Ok(Matrix::from_fn(table.rows(), table.cols(), |i, j| {
+        table.values[(i, j)] + if j < own { u[(i, j)] } else { 0.0 }
+    }))
 }
 
 #[cfg(test)]

@@ -54,5 +54,7 @@ fn sample<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<()
         None => model.flow.sample(n, a.temperature, s.seed())?,
         Some(context) => model.flow.sample_given(context, each, a.temperature, s.seed())?,
     };
+    // Draws of a model of whole numbers are such: the rest is the dequantiser's.
+    let x = if model.flow.dequantize().is_none() { x } else { x.map(|v| T::of(v.f64().floor())) };
     a.out.emit(s, &[Array::matrix("x", &x).with_columns(&model.columns)])
 }

@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     model: PathBuf,
     /// Rows that the model has not seen
     data: String,
+    /// Draws of the rest of each number, for a model of dequantised whole numbers: more bring the bound nearer to the probability
+    #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    draws: u64,
     /// A second model, compared row by row
     #[arg(long, value_name = "MODEL2")]
     against: Option<PathBuf>,
@@ -41,14 +44,14 @@ impl Mean {
 }
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
-    let (log_p, table) = log_densities(s, &a.model, &a.data)?;
+    let Scored { log_p, table, bound } = log_densities(s, a, &a.model)?;
     let nll = Mean::of(&log_p.iter().map(|p| -p).collect::<Vec<f64>>());
     let bits = |nats: f64| nats / (table.cols() as f64 * std::f64::consts::LN_2);
     let gaussian = gaussian_nll(&table)?;
     let difference = match &a.against {
         None => None,
         Some(other) => {
-            let (log_q, _) = log_densities(s, other, &a.data)?;
+            let log_q = log_densities(s, a, other)?.log_p;
             let paired: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| q - p).collect();
             Some((other, Mean::of(&log_q.iter().map(|q| -q).collect::<Vec<f64>>()), Mean::of(&paired)))
         }
@@ -65,6 +68,8 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             "nll": number(nll.mean),
             "standard_error": number(nll.error),
             "bits_per_dimension": number(bits(nll.mean)),
+            "bound": bound,
+            "draws": bound.then_some(a.draws),
             "gaussian_nll": match gaussian { Gaussian::Nll(g) => number(g), Gaussian::Unbounded(_) => number(f64::NEG_INFINITY) },
             "null_directions": match gaussian { Gaussian::Nll(_) => 0, Gaussian::Unbounded(k) => k },
             "truth": truth.as_ref().map(|(t, gap)| json!({
@@ -86,10 +91,18 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     // Writing into a String cannot fail.
     let _ = writeln!(text, "rows                {}", table.rows());
     let _ = writeln!(text, "NLL                 {:.6} ± {:.6} nats", nll.mean, nll.error);
+    if bound {
+        let k = a.draws;
+        let _ = writeln!(
+            text,
+            "                    of whole numbers: an upper bound, from {k} draws of the rest of each (--draws)"
+        );
+    }
     let _ = writeln!(text, "bits per dimension  {:.6}", bits(nll.mean));
     let _ = match gaussian {
         Gaussian::Nll(g) => {
-            writeln!(text, "Gaussian's NLL      {g:.6} nats (full covariance, fitted to these very rows)")
+            let rows = if bound { "whole numbers as they are" } else { "rows" };
+            writeln!(text, "Gaussian's NLL      {g:.6} nats (full covariance, fitted to these very {rows})")
         }
         Gaussian::Unbounded(k) => {
             writeln!(text, "Gaussian's NLL      unbounded below: these rows have {k} null directions")
@@ -112,15 +125,27 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     print(&text)
 }
 
-fn log_densities(s: &Session, path: &Path, data: &str) -> Result<(Vec<f64>, Table), Failure> {
-    fn of<T: Element>(s: &Session, data: &str, model: &Model<T>) -> Result<(Vec<f64>, Table), Failure> {
-        let rows = s.data_for(data, model)?;
-        let log_p = model.flow.log_density(&rows.x).map_err(|e| rows.at(e))?;
-        Ok((log_p.into_iter().map(eigenflow_linalg::Real::f64).collect(), rows.table))
+/// Log-densities of rows, or bounds of the log-probabilities of whole numbers.
+struct Scored {
+    log_p: Vec<f64>,
+    table: Table,
+    bound: bool,
+}
+
+fn log_densities(s: &Session, a: &Arguments, path: &Path) -> Result<Scored, Failure> {
+    fn of<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<Scored, Failure> {
+        let rows = s.data_for(&a.data, model)?;
+        let bound = !model.flow.dequantize().is_none();
+        let log_p = if bound {
+            model.flow.log_probability_bound(&rows.x, a.draws as usize, s.seed())
+        } else {
+            model.flow.log_density(&rows.x).map(|p| p.into_iter().map(eigenflow_linalg::Real::f64).collect())
+        };
+        Ok(Scored { log_p: log_p.map_err(|e| rows.at(e))?, table: rows.table, bound })
     }
     match s.model(path)? {
-        AnyModel::F32(model) => of(s, data, &model),
-        AnyModel::F64(model) => of(s, data, &model),
+        AnyModel::F32(model) => of(s, a, &model),
+        AnyModel::F64(model) => of(s, a, &model),
     }
 }
 

@@ -201,6 +201,11 @@ impl<T> Rows<T> {
                 row + 1,
                 column(c)
             ),
+            Error::NotWhole { row, column: c } => format!(
+                "{source}: row {}, column '{}' is no whole number: the model is one of dequantised whole numbers",
+                row + 1,
+                column(c)
+            ),
             other => format!("{source}: {other}"),
         })
     }

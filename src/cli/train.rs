@@ -5,13 +5,13 @@ use super::context;
 use super::failure::Failure;
 use super::interrupt;
 use super::output::{number, print, print_json};
-use super::parts::Parts;
+use super::parts::{Parts, whole_numbers};
 use super::progress::Progress;
 use super::session::{Dtype, Session, warn};
 use super::settings::{Settings, WithFile};
 use crate::data::{Element, Table};
 use crate::flow::bijections::Squash;
-use crate::flow::{AnyModel, Base, Layer, Model, Variable};
+use crate::flow::{AnyModel, Base, Dequantize, Layer, Model, Variable};
 use crate::train::{self, Design, EpochRow, HeldOut, Preprocess, Race, State, TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
 use serde_json::{Value, json};
@@ -30,6 +30,10 @@ pub(crate) struct Arguments {
     out: PathBuf,
     #[command(flatten)]
     settings: WithFile,
+    /// The data are whole numbers: give them the rest with uniform noise on [0, 1), new in each epoch, or with a conditional flow that is
+    /// trained too (variational), for the better bound of their probability [default: none, or the model's with --from and --resume]
+    #[arg(long, value_name = "uniform|variational")]
+    dequantize: Option<Kind>,
     /// Go on from MODEL.checkpoint up to --epochs in all, to the same bits as a run that never stopped (with the same
     /// options; more epochs stretch the schedule)
     #[arg(long)]
@@ -41,6 +45,15 @@ pub(crate) struct Arguments {
     /// Go on from this model instead of a new one, its preprocessing and its architecture included [default: a new model]
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     from: Option<PathBuf>,
+}
+
+/// Ways to dequantise.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Uniform noise
+    Uniform,
+    /// A conditional flow
+    Variational,
 }
 
 /// Least time between two checkpoints.
@@ -132,7 +145,7 @@ impl Job<'_> {
         if self.settings.epochs.is_none() {
             options.epochs = TrainOptions::epochs_for(parts.training.rows());
         }
-        if let Some(warning) = parts.discrete() {
+        if let Some(warning) = parts.discrete().filter(|_| self.a.dequantize.is_none()) {
             warn(&warning);
         }
         let race = match resumed {
@@ -248,6 +261,11 @@ impl Job<'_> {
         }
         // The model is worth keeping whatever comes of the test rows.
         let scored = parts.test.as_ref().map(|test| {
+            if !model.flow.dequantize().is_none() {
+                return Err(
+                    "rows of whole numbers have a bound of their probability, which `score` gives".to_owned()
+                );
+            }
             let x: Matrix<T> = test.cast().map_err(|e| e.to_string())?;
             train::held_out(&model.flow, &x, &options)
                 .map_err(|e| format!("{} (test rows): {e}", test.source))
@@ -267,6 +285,11 @@ impl Job<'_> {
         let (training, valid) = (&parts.training, parts.valid.as_ref());
         // Numbers that the precision does not hold are found here, by name.
         let _: Matrix<T> = training.cast()?;
+        let open = self.settings.preprocess.is_none_or(|p| p == Preprocess::Auto);
+        if self.a.dequantize.is_some() && open {
+            // Whole numbers as such have no likelihood to compare.
+            return Ok(Race { chosen: Preprocess::Standardize, losses: Vec::new() });
+        }
         let (preset, base) = (self.settings.preset(), self.settings.base()?);
         let design =
             Design { preset: &preset, preprocess: Preprocess::Auto, base: &base, context: &parts.context };
@@ -291,10 +314,17 @@ impl Job<'_> {
         options: &TrainOptions,
     ) -> Result<Start<T>, Failure> {
         let training = &parts.training;
+        let own = parts.own_columns();
         let (preset, base) = (self.settings.preset(), self.settings.base()?);
+        let dequantize = match self.a.dequantize {
+            None => Dequantize::None,
+            Some(Kind::Uniform) => Dequantize::Uniform,
+            Some(Kind::Variational) => Dequantize::variational(own),
+        };
+        let rows = whole_numbers(training, own, &dequantize, options.seed)?;
         let design = Design { preset: &preset, preprocess, base: &base, context: &parts.context };
-        let built =
-            train::build_given::<T>(&design, &training.values, options).map_err(|e| named(e, training))?;
+        let built = train::build_given::<T>(&design, &rows, options).map_err(|e| named(e, training))?;
+        let flow = train::dequantizing(&built.flow, dequantize, &training.values, options.seed)?;
         // Told here by name instead of by number.
         let mut warnings = built.warnings;
         warnings.retain(|w| !w.starts_with("constant columns"));
@@ -309,8 +339,8 @@ impl Job<'_> {
                 ),
             );
         }
-        let columns = training.names[..built.flow.dim()].to_vec();
-        let model = Model { flow: built.flow, columns, record: None };
+        let columns = training.names[..own].to_vec();
+        let model = Model { flow, columns, record: None };
         Ok(Start { model, warnings, state: None })
     }
 
@@ -377,6 +407,7 @@ impl Job<'_> {
         json!({
             "flow": self.a.from.is_none().then(|| self.settings.preset()),
             "preprocess": race.map(|r| json!(r.chosen)).or_else(|| before("preprocess")),
+            "dequantize": self.a.dequantize.map(|kind| format!("{kind:?}").to_lowercase()),
             "race": race.filter(|r| !r.losses.is_empty()).map(|r| {
                 let loss = |(p, loss): &(Preprocess, f64)| json!({ "preprocess": p, "nll": number(*loss) });
                 r.losses.iter().map(loss).collect::<Vec<_>>()
@@ -399,8 +430,12 @@ impl Job<'_> {
         let Trained { model, test, .. } = &runs[best];
         let x: Matrix<T> = held.cast()?;
         // A validation row may be out of the support of the model; the model is saved all the same.
-        let nll =
-            model.flow.log_density(&x).ok().map(|p| -p.iter().map(|p| p.f64()).sum::<f64>() / p.len() as f64);
+        let log_p = if model.flow.dequantize().is_none() {
+            model.flow.log_density(&x).map(|p| p.iter().map(|p| p.f64()).collect::<Vec<f64>>())
+        } else {
+            model.flow.log_probability_bound(&x, 1, self.s.seed())
+        };
+        let nll = log_p.ok().map(|p| -p.iter().sum::<f64>() / p.len() as f64);
         let out = self.a.out.display().to_string();
         if self.s.global.json {
             return print_json(&json!({

@@ -203,7 +203,12 @@ fn given(
 ) -> Result<Vec<Section>, Failure> {
     let rows = match &a.data {
         None => None,
-        Some(data) => Some(s.data_for(data, model)?),
+        Some(data) => {
+            // Claims are about the continuous rows that a dequantiser makes of whole numbers.
+            let mut rows = s.data_for(data, model)?;
+            rows.x = model.flow.dequantized(&rows.x, s.seed(), 0).map_err(|e| rows.at(e))?.0;
+            Some(rows)
+        }
     };
     let on = rows.as_ref().map_or_else(|| "its own samples".to_owned(), |r| r.table.source.clone());
     let name = path.display().to_string();

@@ -228,7 +228,7 @@ fn choose(logits: &[f64], u: f64) -> usize {
     found.unwrap_or(logits.len().saturating_sub(1))
 }
 
-fn ln_sum_exp(x: &[f64]) -> f64 {
+pub(crate) fn ln_sum_exp(x: &[f64]) -> f64 {
     let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     largest + x.iter().map(|x| (x - largest).exp()).sum::<f64>().ln()
 }
@@ -241,7 +241,7 @@ const STIRLING: [f64; 6] =
 
 /// `ln Γ(x + ½) - ln Γ(x)` for positive `x`, without the cancellation of its two terms:
 /// `z ln(1 + 1/2z) + ½ ln z - ½ + Σ_k c_k [(z + ½)^{1-2k} - z^{1-2k}] - Σ_{i<12} ln(1 + ½/(x + i))` with `z = x + 12`.
-fn gamma_ratio<'t, T: Real>(x: Var<'t, T>) -> Var<'t, T> {
+fn gamma_ratio<T: Real>(x: Var<'_, T>) -> Var<'_, T> {
     let z = x + T::of(STEPS as f64);
     let mut out = z * (z.recip() * T::of(0.5)).ln_1p() + z.ln() * T::of(0.5) + T::of(-0.5);
     for (k, c) in STIRLING.into_iter().enumerate() {

@@ -34,6 +34,14 @@ pub enum Error {
         /// All layers.
         layers: usize,
     },
+    /// A number that is not whole, for a model of whole numbers.
+    #[error("row {row}, column {column} is no whole number: the model is one of dequantised whole numbers")]
+    NotWhole {
+        /// First such row, counted from 0.
+        row: usize,
+        /// Its column, counted from 0.
+        column: usize,
+    },
     /// A parameter of the flow out of its range.
     #[error("{name} {reason}")]
     Parameter {
@@ -146,7 +154,9 @@ pub enum Error {
 impl Error {
     /// The same error of a run of rows that starts at row `first`.
     pub(crate) fn after_rows(mut self, first: usize) -> Self {
-        if let Self::OutOfRange { row, .. } | Self::NotFinite { row, .. } = &mut self {
+        if let Self::OutOfRange { row, .. } | Self::NotFinite { row, .. } | Self::NotWhole { row, .. } =
+            &mut self
+        {
             *row += first;
         }
         self

@@ -5,10 +5,10 @@
 //! preprocessing, the names of the columns and the record of training. A checkpoint of training is a model with further
 //! tensors `training.NAME`, which do not belong to the model and are not read with it.
 //! preprocessing, the names of the columns and the record of training; for a conditional flow the variables of its
-//! context (tensors `context.mean`, `context.scale`), for a base that is not standard normal its family (tensors `base.NAME`).
+//! context (tensors `context.mean`, `context.scale`), for one of whole numbers its dequantiser (tensors `dequantizer.layers.K.NAME`), for a base that is not standard normal its family (tensors `base.NAME`).
 
 use super::bijection::Bijection;
-use super::{Base, Flow, Layer, Variable};
+use super::{Base, Dequantize, Flow, Layer, Variable};
 use crate::data::atomic::write_whole;
 use eigenflow_linalg::Real;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -112,6 +112,8 @@ struct Header {
     base: Base,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     context: Vec<Variable>,
+    #[serde(default, skip_serializing_if = "Dequantize::is_none")]
+    dequantize: Dequantize,
 }
 
 impl<T: Real> Model<T> {
@@ -131,7 +133,8 @@ impl<T: Real> Model<T> {
     /// [`Model::to_bytes`] with rows of numbers beside the model.
     fn to_bytes_with(&self, beside: &[(String, &[T])]) -> Result<Vec<u8>, FileError> {
         let (base, context) = (self.flow.base().clone(), self.flow.context().to_vec());
-        let plain = base.is_standard() && context.is_empty();
+        let dequantize = self.flow.dequantize().clone();
+        let plain = base.is_standard() && context.is_empty() && dequantize.is_none();
         let header = Header {
             format_version: if plain { PLAIN } else { FORMAT_VERSION },
             dim: self.flow.dim(),
@@ -142,6 +145,7 @@ impl<T: Real> Model<T> {
             record: self.record.clone(),
             base,
             context,
+            dequantize,
         };
         let fail = |problem: String| FileError::Damaged { file: "model".into(), problem };
         let json = serde_json::to_string(&header).map_err(|e| fail(e.to_string()))?;
@@ -269,7 +273,7 @@ impl AnyModel {
 /// The flow that a header describes, with the tensors as its parameters.
 fn fill<T: Real>(header: Header, tensors: &SafeTensors<'_>, file: &str) -> Result<Model<T>, FileError> {
     let bad = |problem: String| FileError::Header { file: file.into(), problem };
-    let Header { dim, layers, preprocessing, columns, record, base, context, .. } = header;
+    let Header { dim, layers, preprocessing, columns, record, base, context, dequantize, .. } = header;
     if columns.len() != dim {
         return Err(bad(format!("{} names of columns where dim is {dim}", columns.len())));
     }
@@ -290,11 +294,17 @@ fn fill<T: Real>(header: Header, tensors: &SafeTensors<'_>, file: &str) -> Resul
     if promised > held {
         return Err(bad(format!("its layers need at least {promised} numbers, the file holds {held}")));
     }
-    if let Some(layer) = layers.iter().find(|layer| layer.context() as u128 > held) {
+    let behind: &[Layer] = if let Dequantize::Variational { layers } = &dequantize { layers } else { &[] };
+    let promised = behind.iter().fold(0_u128, |n, layer| n.saturating_add(layer.least_entries()));
+    if promised > held {
+        return Err(bad(format!("its dequantiser needs at least {promised} numbers, the file holds {held}")));
+    }
+    if let Some(layer) = layers.iter().chain(behind).find(|layer| layer.context() as u128 > held) {
         return Err(bad(format!("{} columns of context, the file holds {held} numbers", layer.context())));
     }
     let flow = Flow::<T>::new(layers, preprocessing, 0).and_then(|flow| flow.with_context(context));
     let flow = flow.and_then(|flow| flow.with_base(base, 0));
+    let flow = flow.and_then(|flow| flow.with_dequantizer(dequantize, 0));
     let mut flow = flow.map_err(|e| bad(e.to_string()))?;
     let known: HashSet<String> = flow.parameters().iter().map(|p| p.name.clone()).collect();
     let wrong = |tensor: &str, problem: String| FileError::Tensor {

@@ -1,7 +1,7 @@
 //! A flow: layers, and the parameters they declare.
 
 use super::bijection::{Bijection, Declaration, Growth, Role, Scope, Smoothness};
-use super::{Base, Error, Layer, Variable, context};
+use super::{Base, Dequantize, Error, Layer, Variable, context};
 use crate::random::generator;
 use eigenflow_autodiff::{Recorder, Var};
 use eigenflow_linalg::Real;
@@ -50,10 +50,12 @@ pub struct Flow<T> {
     dim: usize,
     layers: Vec<Layer>,
     preprocessing: usize,
-    /// Those of the layers, of the base, and the context's.
+    /// Those of the layers, of the base, of the dequantiser, and the context's.
     parameters: Vec<Parameter<T>>,
     of_layer: Vec<Range<usize>>,
     base: Base,
+    dequantize: Dequantize,
+    of_dequantizer: usize,
     pub(super) variables: Vec<Variable>,
 }
 
@@ -118,7 +120,17 @@ impl<T: Real> Flow<T> {
         let declared = base.declare(dim, &mut generator(seed, "initial-base", 0));
         parameters.extend(declared.into_iter().map(|d| Parameter::declared("base", d)));
         parameters.extend(context::parameters(variables.iter().map(Variable::width).sum()));
-        Ok(Self { dim, layers, preprocessing, parameters, of_layer, base, variables })
+        Ok(Self {
+            dim,
+            layers,
+            preprocessing,
+            parameters,
+            of_layer,
+            base,
+            dequantize: Dequantize::None,
+            of_dequantizer: 0,
+            variables,
+        })
     }
 
     /// Whether the parameters are such as the layers need beyond their shapes: what comes from a file may not be.
@@ -201,17 +213,51 @@ impl<T: Real> Flow<T> {
         let (layers, variables) = (self.layers.clone(), self.variables.clone());
         let mut flow = Self::given(layers, self.preprocessing, base, variables, seed)?;
         flow.replace(0, self);
-        let of_context = flow.base_parameters().end..flow.parameters.len();
-        for (to, from) in of_context.zip(self.base_parameters().end..) {
-            flow.parameters[to].data.clone_from(&self.parameters[from].data);
-        }
+        flow.take_behind(self);
         Ok(flow)
+    }
+
+    /// How whole numbers become the continuous rows that the flow is of.
+    pub fn dequantize(&self) -> &Dequantize {
+        &self.dequantize
+    }
+
+    /// The same flow as one of whole numbers, with a dequantiser that is freshly initialised.
+    ///
+    /// # Errors
+    /// If its layers do not fit.
+    pub fn with_dequantizer(&self, dequantize: Dequantize, seed: u64) -> Result<Self, Error> {
+        let mut flow = self.clone();
+        let fresh = dequantize.flow::<T>(self.dim, seed)?;
+        let own = fresh.map_or_else(Vec::new, |q| q.parameters);
+        let renamed = own.into_iter().map(|p| Parameter { name: format!("dequantizer.{}", p.name), ..p });
+        let old = flow.dequantizer_parameters();
+        flow.of_dequantizer = renamed.len();
+        flow.parameters.splice(old, renamed);
+        flow.dequantize = dequantize;
+        Ok(flow)
+    }
+
+    /// Indices of the parameters of the dequantiser.
+    pub fn dequantizer_parameters(&self) -> Range<usize> {
+        let of_context = if self.variables.is_empty() { 0 } else { 2 };
+        let end = self.parameters.len() - of_context;
+        end - self.of_dequantizer..end
+    }
+
+    /// Takes over the parameters behind the base, by name.
+    fn take_behind(&mut self, from: &Self) {
+        for p in &mut self.parameters {
+            let own = from.parameters[from.behind()].iter().find(|q| q.name == p.name && q.cols == p.cols);
+            if let Some(q) = own.filter(|q| !q.name.starts_with("base.")) {
+                p.data.clone_from(&q.data);
+            }
+        }
     }
 
     /// Indices of the parameters of the base.
     pub fn base_parameters(&self) -> Range<usize> {
-        let of_context = if self.variables.is_empty() { 0 } else { 2 };
-        self.behind().start..self.parameters.len() - of_context
+        self.behind().start..self.dequantizer_parameters().start
     }
 
     /// Indices of the parameters that belong to no layer.
@@ -237,6 +283,8 @@ impl<T: Real> Flow<T> {
             preprocessing: self.preprocessing,
             of_layer: self.of_layer.clone(),
             base: self.base.clone(),
+            dequantize: self.dequantize.clone(),
+            of_dequantizer: self.of_dequantizer,
             variables: self.variables.clone(),
             parameters: self
                 .parameters
@@ -267,7 +315,7 @@ impl<T: Real> Flow<T> {
         let base = if whole { self.base.clone() } else { Base::Normal };
         let mut part = Self::given(layers, preprocessing, base, self.variables.clone(), 0)?;
         let of_base = self.base_parameters().filter(|_| whole);
-        let of_context = self.base_parameters().end..self.parameters.len();
+        let of_context = self.dequantizer_parameters().end..self.parameters.len();
         let from = range.flat_map(|k| self.parameters_of(k)).chain(of_base).chain(of_context);
         for (to, from) in part.parameters.iter_mut().zip(from) {
             to.data.clone_from(&self.parameters[from].data);
@@ -285,7 +333,8 @@ impl<T: Real> Flow<T> {
         let base = self.base.clone();
         let mut longer = Self::given(layers, self.preprocessing, base, self.variables.clone(), 0)?;
         longer.replace(0, self);
-        for (to, from) in longer.behind().zip(self.behind()) {
+        longer.take_behind(self);
+        for (to, from) in longer.base_parameters().zip(self.base_parameters()) {
             longer.parameters[to].data.clone_from(&self.parameters[from].data);
         }
         Ok(longer)

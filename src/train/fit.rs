@@ -2,14 +2,16 @@
 
 use super::gauge::mean_contrast;
 use super::objective::validation;
+use super::stepper::columns_apart;
 use super::{EpochRow, Error, Gauge, Schedule, State, Stepper, Stop, TrainOptions, TrainingRecord, guard};
-use crate::flow::{Flow, Layer};
+use crate::flow::{Dequantize, Flow, Layer, dequantizing_noise};
 use crate::random::{ROWS_PER_GENERATOR, generator};
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::{Matrix, Real};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
+use smallvec::SmallVec;
 use std::ops::ControlFlow;
 
 /// Fits the core of a flow to rows in data units by stochastic gradient descent. Rows of a conditional flow have their contexts
@@ -53,15 +55,31 @@ pub fn fit_from<T: Real>(
     observer: &mut dyn FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
 ) -> Result<State<T>, Error> {
     options.check()?;
+    if options.noise > 0.0 && matches!(flow.dequantize(), Dequantize::Variational { .. }) {
+        let range = "0 with --dequantize variational, which learns its noise";
+        return Err(Error::Option { option: "--noise", value: options.noise.to_string(), range });
+    }
     if training.rows() == 0 {
         return Err(Error::TooFewRows { given: 0, needed: 1 });
     }
-    let x = to_training_units(flow, training)?;
+    flow.check_rows("data", training)?;
     let valid = valid.filter(|v| v.rows() > 0);
-    let mut held = valid.map_or_else(|| Ok(x.clone()), |v| to_training_units(flow, v))?;
+    let held = valid.unwrap_or(training);
+    // What does not change from epoch to epoch: whole numbers as such, other rows in training units.
+    let fixed = |rows| {
+        if flow.dequantize().is_none() { to_training_units(flow, rows) } else { Ok(Matrix::clone(rows)) }
+    };
+    let x = fixed(training)?;
     // Validation rows are noisy too, always in the same way: the model is one of noisy rows.
-    add_noise(&mut held, flow.dim(), options, "validation-noise", 0);
-    let mut run = Run::new(flow, x, held, options, from)?;
+    let noisy = refreshed(flow, &fixed(held)?, options, "validation-noise", 0)?;
+    // The guard sees rows in training units.
+    let seen = match flow.dequantize() {
+        Dequantize::Variational { .. } => {
+            to_training_units(flow, &flow.dequantized(held, options.seed, 0)?.0)?
+        }
+        _ => noisy.clone(),
+    };
+    let mut run = Run::new(flow, x, noisy, &seen, options, from)?;
     run.state.record.valid_rows = valid.map_or(0, Matrix::rows);
     let result = run.epochs(flow, observer);
     if result.is_ok() {
@@ -94,6 +112,30 @@ pub(crate) fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Resul
         return Ok(x.clone());
     }
     Ok(flow.with_contexts_of(flow.part(0..flow.preprocessing())?.normalize(x)?.0, x)?)
+}
+
+/// Rows as a step takes them in one epoch, from what does not change: with input noise, dequantised uniformly, or with the normal
+/// noise of a variational dequantiser behind them.
+fn refreshed<T: Real>(
+    flow: &Flow<T>,
+    x: &Matrix<T>,
+    options: &TrainOptions,
+    purpose: &str,
+    epoch: usize,
+) -> Result<Matrix<T>, Error> {
+    let (n, d) = (x.rows(), flow.dim());
+    let seed = crate::random::hash_words(options.seed, [epoch as u64, u64::from(purpose == "noise")]);
+    let mut rows = match flow.dequantize() {
+        Dequantize::None => x.clone(),
+        Dequantize::Uniform => to_training_units(flow, &flow.dequantized(x, seed, 0)?.0)?,
+        Dequantize::Variational { .. } => {
+            let noise = dequantizing_noise::<T>(n, d, true, seed);
+            let data = (0..n).flat_map(|i| x.row(i).iter().chain(noise.row(i)).copied()).collect();
+            return Ok(Matrix::new(n, x.cols() + d, data));
+        }
+    };
+    add_noise(&mut rows, d, options, purpose, epoch);
+    Ok(rows)
 }
 
 /// Noise on the first `dim` columns: contexts have none.
@@ -141,16 +183,18 @@ impl<'a, T: Real> Run<'a, T> {
         flow: &mut Flow<T>,
         x: Matrix<T>,
         held: Matrix<T>,
+        seen: &Matrix<T>,
         options: &'a TrainOptions,
         from: Option<State<T>>,
     ) -> Result<Self, Error> {
         let batch = if options.batch == 0 { x.rows() } else { options.batch.min(x.rows()) };
-        let dim = flow.dim();
+        // Rows of an epoch have the columns of those that are held.
+        let (dim, width) = (flow.dim(), held.cols());
         let steps = (x.rows() / batch).max(1) * options.epochs;
         let average = Some(options.decay(steps));
         let mut stepper = Stepper::new(flow, batch, &TrainOptions { average, ..options.clone() })?;
         let watched =
-            sample_rows(&held, guard::rows(dim, x.rows(), options.max_condition.is_finite()), options.seed);
+            sample_rows(seen, guard::rows(dim, x.rows(), options.max_condition.is_finite()), options.seed);
         let weights: Vec<Vec<T>> = flow.parameters().iter().map(|p| p.data.clone()).collect();
         let sizes = || weights.iter().map(Vec::len);
         let mut state = match from {
@@ -172,9 +216,9 @@ impl<'a, T: Real> Run<'a, T> {
             held,
             watched,
             signs: vec![T::ONE; if stepper.takes_signs() { batch * dim } else { 0 }],
-            validation: validation(flow, flow.core()).runner(),
+            validation: validation(flow, flow.core())?.runner(),
             stepper,
-            rows: vec![T::ZERO; batch * x.cols()],
+            rows: vec![T::ZERO; batch * width],
             batch,
             state,
             x,
@@ -190,8 +234,12 @@ impl<'a, T: Real> Run<'a, T> {
         let steps = per_epoch * self.options.epochs;
         for epoch in self.state.record.epochs.len() + 1..=self.options.epochs {
             self.shuffle(epoch);
-            self.noisy.data_mut().copy_from_slice(self.x.data());
-            add_noise(&mut self.noisy, flow.dim(), self.options, "noise", epoch);
+            if flow.dequantize().is_none() {
+                self.noisy.data_mut().copy_from_slice(self.x.data());
+                add_noise(&mut self.noisy, flow.dim(), self.options, "noise", epoch);
+            } else {
+                self.noisy = refreshed(flow, &self.x, self.options, "noise", epoch)?;
+            }
             let (mut nll, mut rate) = (0.0, 0.0);
             for k in 0..per_epoch {
                 let step = (epoch - 1) * per_epoch + k;
@@ -265,7 +313,7 @@ impl<'a, T: Real> Run<'a, T> {
         epoch: usize,
         rate: f64,
     ) -> Result<f64, Error> {
-        let d = self.x.cols();
+        let d = self.noisy.cols();
         let chosen = &self.order[k * self.batch..(k + 1) * self.batch];
         for (to, &from) in self.rows.chunks_exact_mut(d).zip(chosen) {
             to.copy_from_slice(self.noisy.row(from));
@@ -296,7 +344,7 @@ impl<'a, T: Real> Run<'a, T> {
         parameter: Option<usize>,
     ) -> Error {
         let d = flow.dim();
-        let batch = Matrix::new(self.batch, self.x.cols(), self.rows.clone());
+        let batch = Matrix::new(self.batch, self.noisy.cols(), self.rows.clone());
         let place = flow
             .part(flow.core())
             .and_then(|core| core.layer_values(&batch))
@@ -318,11 +366,10 @@ impl<'a, T: Real> Run<'a, T> {
     /// Validation and the guard. Gives the epoch's row and the score that selects weights.
     fn look(&mut self, flow: &Flow<T>, epoch: usize, nll: f64, lr: f64) -> Result<(EpochRow, f64), Error> {
         let (mut sum, mut square) = ([T::ZERO], [T::ZERO]);
-        let (rows, context) = flow.split(self.held.data());
-        let both = [&rows[..], &context];
-        let batches = if flow.context().is_empty() { &both[..1] } else { &both };
+        let parts = columns_apart(flow, self.held.data());
+        let batches: SmallVec<[&[T]; 3]> = parts.iter().map(|part| &part[..]).collect();
         let sums = &mut [&mut sum[..], &mut square[..]];
-        self.validation.run(self.held.rows(), batches, &flow.slices(), sums)?;
+        self.validation.run(self.held.rows(), &batches, &flow.slices(), sums)?;
         let n = self.held.rows() as f64;
         let valid_nll = sum[0].f64() / n;
         if !valid_nll.is_finite() {

@@ -26,7 +26,7 @@ pub use gauge::{Gauge, mean_contrast};
 pub use held_out::{HeldOut, held_out};
 pub use objective::Penalty;
 pub use options::{Schedule, TrainOptions};
-pub use prepare::{Design, Prepared, Preprocess, build, build_given, check_support};
+pub use prepare::{Design, Prepared, Preprocess, build, build_given, check_support, dequantizing};
 pub use race::{Race, race};
 pub use record::{EpochRow, Stop, TrainingRecord};
 pub use state::{Progress, State};

@@ -2,7 +2,7 @@
 
 use super::gauge::{self, Contrast};
 use super::{Error, TrainOptions};
-use crate::flow::{Flow, Role};
+use crate::flow::{Dequantize, Flow, Role};
 use eigenflow_autodiff::{Program, Recorder, Var, push_jacobian};
 use eigenflow_linalg::Real;
 use std::ops::Range;
@@ -50,9 +50,9 @@ pub(crate) fn jacobian_norm<'t, T: Real>(
 
 /// A recorded training step.
 ///
-/// Inputs: the rows in training units, sign vectors (stochastic penalty only), contexts (conditional flows only); then all
-/// parameters, `1 / rows` and a column's indicator (stochastic gauge only). Outputs: the objective, the mean negative
-/// log-likelihood, the gradients of
+/// Inputs: the rows in training units, sign vectors (stochastic penalty only), contexts (conditional flows only), noise
+/// (variational dequantisation only: the rows are whole numbers then); then all parameters, `1 / rows` and a column's
+/// indicator (stochastic gauge only). Outputs: the objective, the mean negative log-likelihood, the gradients of
 /// `trained`, the new values of `updated`.
 pub(crate) struct Step<T> {
     pub program: Program<T>,
@@ -74,7 +74,8 @@ pub(crate) fn step<T: Real>(
     let penalty = Penalty::of(options, flow.dim());
     let contrast = Contrast::of(options, Penalty::is_stochastic(options, flow.dim()));
     let of_layers = core.clone().flat_map(|k| flow.parameters_of(k));
-    let of_core: Vec<usize> = of_layers.chain(flow.base_parameters()).collect();
+    let of_core: Vec<usize> =
+        of_layers.chain(flow.base_parameters()).chain(flow.dequantizer_parameters()).collect();
     let trained: Vec<usize> =
         of_core.into_iter().filter(|&k| flow.parameters()[k].role != Role::Frozen).collect();
     let mut updated = Vec::new();
@@ -84,8 +85,9 @@ pub(crate) fn step<T: Real>(
         let params = flow.declare(r);
         let per_row = r.shared(1, 1);
         let column = (contrast == Contrast::Stochastic).then(|| r.shared(1, flow.dim()));
+        let (x, before) = entering(flow, r, &params, x, core.start)?;
         let recorded = flow.record_normalize(&params, x, core.clone(), true);
-        let log_p = flow.record_base(&params, recorded.out) + recorded.log_det;
+        let log_p = flow.record_base(&params, recorded.out) + recorded.log_det + before;
         let nll = -(log_p.sum_rows() * per_row);
         let mut objective = nll;
         if penalty != Penalty::None || contrast != Contrast::None {
@@ -98,7 +100,7 @@ pub(crate) fn step<T: Real>(
             };
             if penalty != Penalty::None {
                 let norm = match signs {
-                    None => jacobian_norm(r, z, x)?,
+                    None => jacobian_norm(r, z, x).map_err(crate::flow::Error::from)?,
                     Some(v) => r.jvp(&[z], &[(x, v)])?[0].square().sum_cols(),
                 };
                 objective = objective + norm.sum_rows() * per_row * T::of(options.alpha);
@@ -120,7 +122,7 @@ pub(crate) fn step<T: Real>(
             updated.push(k);
             outputs.push(value);
         }
-        Ok::<_, eigenflow_autodiff::Error>(outputs)
+        Ok::<_, crate::flow::Error>(outputs)
     })?;
     if (penalty == Penalty::Exact || contrast == Contrast::Exact) && program.workspace_bytes() > EXACT_BYTES {
         return Err(Error::PenaltyMemory { dim: flow.dim(), bytes: program.workspace_bytes() });
@@ -129,12 +131,31 @@ pub(crate) fn step<T: Real>(
 }
 
 /// Records sums over validation rows (and their contexts): `Σ -log p`, `Σ |f|²`.
-pub(crate) fn validation<T: Real>(flow: &Flow<T>, core: Range<usize>) -> Program<T> {
-    Program::record(|r| {
+pub(crate) fn validation<T: Real>(flow: &Flow<T>, core: Range<usize>) -> Result<Program<T>, Error> {
+    Ok(Program::try_record(|r| {
         let x = r.batch(flow.dim());
         let params = flow.declare(r);
+        let (x, before) = entering(flow, r, &params, x, core.start)?;
         let recorded = flow.record_normalize(&params, x, core, false);
-        let log_p = flow.record_base(&params, recorded.out) + recorded.log_det;
-        vec![-log_p.sum_rows(), recorded.out.square().sum_all()]
-    })
+        let log_p = flow.record_base(&params, recorded.out) + recorded.log_det + before;
+        Ok::<_, crate::flow::Error>(vec![-log_p.sum_rows(), recorded.out.square().sum_all()])
+    })?)
+}
+
+/// What enters the core, and the log-density that this adds. Rows are in training units already, except where a
+/// variational dequantiser, which is trained too, makes them of whole numbers and normal noise (declared last).
+fn entering<'t, T: Real>(
+    flow: &Flow<T>,
+    r: &'t Recorder<T>,
+    params: &[Var<'t, T>],
+    x: Var<'t, T>,
+    preprocessing: usize,
+) -> Result<(Var<'t, T>, Var<'t, T>), crate::flow::Error> {
+    if !matches!(flow.dequantize(), Dequantize::Variational { .. }) {
+        return Ok((x, r.scalar(T::ZERO)));
+    }
+    let noise = r.batch(flow.dim());
+    let (x, log_q) = flow.record_dequantized(params, x, noise)?;
+    let before = flow.record_normalize(params, x, 0..preprocessing, false);
+    Ok((before.out, before.log_det - log_q))
 }

@@ -3,7 +3,7 @@
 use super::{Error, TrainOptions};
 use crate::flow::bijections::{Affine, Form, SoftTail, Squash, Standardize, Support};
 use crate::flow::presets::{Name, Preset};
-use crate::flow::{Base, Flow, Layer, Parameter, Variable};
+use crate::flow::{Base, Dequantize, Flow, Layer, Parameter, Variable};
 use eigenflow_linalg::eigen::eigh;
 use eigenflow_linalg::{Matrix, Real};
 use serde::{Deserialize, Serialize};
@@ -202,6 +202,24 @@ pub fn check_support(preset: &Preset, x: &Matrix<f64>) -> Result<(), Error> {
 /// The rows with each column's interval taken to the line.
 fn on_the_line(support: &Support, x: &Matrix<f64>) -> Result<Matrix<f64>, Error> {
     Ok(Flow::<f64>::new(vec![support.clone().into()], 1, 0)?.normalize(x)?.0)
+}
+
+/// The flow as one of whole numbers, with a fresh dequantiser that knows their means and scales.
+///
+/// # Errors
+/// If the dequantiser does not fit.
+pub fn dequantizing<T: Real>(
+    flow: &Flow<T>,
+    dequantize: Dequantize,
+    rows: &Matrix<f64>,
+    seed: u64,
+) -> Result<Flow<T>, Error> {
+    let mut flow = flow.with_dequantizer(dequantize, seed)?;
+    let own = Matrix::from_fn(rows.rows(), flow.dim(), |i, j| rows[(i, j)]);
+    let (mean, mut scale) = moments(&own);
+    mean.iter().zip(&mut scale).filter(|(m, s)| is_constant(**m, **s)).for_each(|(_, s)| *s = 1.0);
+    flow.standardise_dequantizer(&mean, &scale);
+    Ok(flow)
 }
 
 /// Rows from which activation normalization starts.

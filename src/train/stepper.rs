@@ -5,7 +5,7 @@ use super::average::Average;
 use super::gauge::Contrast;
 use super::objective::{Penalty, Step, step};
 use super::{Error, State, TrainOptions};
-use crate::flow::{Flow, Role};
+use crate::flow::{Dequantize, Flow, Role};
 use crate::random::generator;
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::Real;
@@ -13,6 +13,7 @@ use eigenflow_linalg::elementary::{Kernel, dispatch};
 use eigenflow_linalg::lines::sum;
 use rand::RngExt;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// Steps of Adam on the core of a flow, in training units; its buffers are kept from step to step.
 ///
@@ -82,17 +83,17 @@ impl<T: Real> Stepper<T> {
     }
 
     /// One step at the rate `rate` on rows in training units (`batch` of them, row-major, with their contexts if the flow takes
-    /// them), with as many sign vectors if the penalty is stochastic. Gives the mean negative log-likelihood before the step.
+    /// them; whole numbers with normal noise behind, if it has a variational dequantiser), with as many sign vectors if the penalty is stochastic. Gives the mean negative log-likelihood before the step.
     ///
     /// # Errors
     /// If the numbers do not fit, or the objective or the gradient is not finite; the flow is then unchanged.
     pub fn step(&mut self, flow: &mut Flow<T>, rows: &[T], signs: &[T], rate: f64) -> Result<T, Error> {
         let per_row = [T::of(1.0 / self.batch as f64)];
-        let (rows, context) = flow.split(rows);
-        let mut batches: SmallVec<[&[T]; 3]> = SmallVec::new();
-        batches.push(&rows);
+        let parts = columns_apart(flow, rows);
+        let mut batches: SmallVec<[&[T]; 4]> = SmallVec::new();
+        batches.push(&parts[0]);
         batches.extend(self.takes_signs().then_some(signs));
-        batches.extend((!flow.context().is_empty()).then_some(&context[..]));
+        batches.extend(parts[1..].iter().map(|part| &part[..]));
         if self.step.contrast == Contrast::Stochastic {
             let mut random = generator(self.seed, "gauge", self.adam.steps as u64);
             self.column.fill(T::ZERO);
@@ -193,6 +194,27 @@ impl<T: Real> Stepper<T> {
         let i = self.outputs[2..].iter().take(self.step.trained.len()).position(bad)?;
         Some(self.step.trained[i])
     }
+}
+
+/// Samples, contexts and noise of rows, as programs of training take them; nothing is copied where there are samples alone.
+pub(super) fn columns_apart<'a, T: Real>(flow: &Flow<T>, rows: &'a [T]) -> SmallVec<[Cow<'a, [T]>; 3]> {
+    let noise = if matches!(flow.dequantize(), Dequantize::Variational { .. }) { flow.dim() } else { 0 };
+    let widths = [flow.dim(), flow.context_columns(), noise];
+    let all: usize = widths.iter().sum();
+    let mut parts = SmallVec::new();
+    if all == flow.dim() {
+        parts.push(Cow::Borrowed(rows));
+        return parts;
+    }
+    let mut first = 0;
+    for width in widths {
+        let own = first..first + width;
+        first += width;
+        if width > 0 {
+            parts.push(rows.chunks_exact(all).flat_map(|row| row[own.clone()].iter().copied()).collect());
+        }
+    }
+    parts
 }
 
 /// `Σ x²` in double precision.

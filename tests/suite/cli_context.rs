@@ -129,7 +129,7 @@ fn a_conditional_model_is_trained_on_and_verified() {
     let report = room.json("verify d.csv --model m.safetensors --quick --claims S1,S5,S6,C1,C3,G2 --quiet");
     // Two contexts, at each of which the claims about the map hold.
     let names: Vec<&str> =
-        report["sections"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+        report["sections"].as_array().unwrap().iter().map(|s| s["data"].as_str().unwrap()).collect();
     assert!(
         names.len() == 2 && names.iter().all(|n| n.contains("t = ") && n.contains("class = ")),
         "{names:?}"

@@ -23,6 +23,7 @@ mod data_formats;
 mod dimension;
 mod flow_bases;
 mod flow_conditional;
+mod flow_dequantize;
 mod flow_edges;
 mod flow_fused;
 mod flow_gradients;

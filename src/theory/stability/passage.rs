@@ -1,7 +1,7 @@
 //! One row's way through a flow, with the exact sensitivities behind every layer and what rounding makes of it.
 
 use crate::flow::rounding::Rounding;
-use crate::flow::{Base, Bijection, Error, Flow};
+use crate::flow::{Bijection, Error, Flow, Layer};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::theory::Context;
 use crate::theory::tolerance::count;
@@ -64,7 +64,7 @@ pub fn points(cx: &Context<'_>) -> Vec<(&'static str, Matrix<f64>)> {
     out
 }
 
-/// The rows whose log-densities are finite, in the given precision, and whose latents are inside the base's box.
+/// The rows whose log-densities are finite, in the given precision, and whose latents are well inside the box that the flow ends in, if it does.
 pub(super) fn in_range<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
     let all = 0..flow.layers().len();
     let d = flow.dim();
@@ -72,9 +72,13 @@ pub(super) fn in_range<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<
         let recorded = flow.record_normalize(params, x, all.clone(), false);
         vec![recorded.out, recorded.log_det]
     })?;
-    // From the edges of a box there is no way back.
-    let inside = |v: f64| match *flow.base() {
-        Base::Uniform { low, high } => low < v && v < high,
+    // Near the edges of a box that a flow ends in, first-order analysis of the way back ends: the sigmoid saturates.
+    let margin = T::EPS.f64().sqrt();
+    let inside = |v: f64| match flow.layers().last() {
+        Some(Layer::Squash(s)) => {
+            let edge = margin * (s.high - s.low);
+            s.low + edge < v && v < s.high - edge
+        }
         _ => true,
     };
     let finite = |i: usize| {
