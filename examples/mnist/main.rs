@@ -69,7 +69,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             println!("{epoch}");
             if epoch.is_best {
                 let columns = (0..COLUMNS).map(|j| format!("r{}c{}", j / SIDE, j % SIDE)).collect();
-                let record = serde_json::json!({ "data": "mnist", "epoch": epoch.epoch, "valid-nll": epoch.valid.mean });
+                let record = serde_json::json!({ "data": "mnist", "epoch": epoch.number, "valid-nll": epoch.valid.mean });
                 let model = Model { flow: flow.clone(), columns, record: Some(record) };
                 model.save(&arguments.out)?;
             }

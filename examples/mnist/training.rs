@@ -77,7 +77,7 @@ impl Mean {
 
 /// One epoch; negative log-likelihoods in nats, in logit space.
 pub struct Epoch {
-    pub epoch: usize,
+    pub number: usize,
     /// Mean over the steps.
     pub training: f64,
     /// Over the validation rows.
@@ -88,11 +88,11 @@ pub struct Epoch {
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { epoch, training, valid, is_best } = self;
+        let Self { number, training, valid, is_best } = self;
         let mark = if *is_best { " *" } else { "" };
         write!(
             f,
-            "epoch {epoch}: {training:.2} nats, validation {:.2} +- {:.2}{mark}",
+            "epoch {number}: {training:.2} nats, validation {:.2} +- {:.2}{mark}",
             valid.mean, valid.error
         )
     }
@@ -118,7 +118,7 @@ pub fn fresh(training: &Pixels, settings: &Settings) -> Result<Flow<f32>, Box<dy
     layers.extend(maf.layers(COLUMNS, settings.seed)?);
     let mut flow = Flow::new(layers, PREPROCESSING, settings.seed)?;
     let (mut sum, mut square) = (vec![0.0; COLUMNS], vec![0.0; COLUMNS]);
-    for_blocks(training, settings.seed, &mut |block| {
+    for_blocks(training, settings.seed, |block| {
         for row in block.data().chunks_exact(COLUMNS) {
             for (j, &v) in row.iter().enumerate() {
                 sum[j] += f64::from(v);
@@ -138,13 +138,16 @@ pub fn fresh(training: &Pixels, settings: &Settings) -> Result<Flow<f32>, Box<dy
     Ok(flow)
 }
 
+/// Sees an epoch and the flow after it, and says whether to go on.
+pub type Observer<'a> = dyn FnMut(&Epoch, &Flow<f32>) -> Result<ControlFlow<()>, Box<dyn Error>> + 'a;
+
 /// Trains the flow; `observer` sees each epoch, and may stop.
 pub fn train(
     flow: &mut Flow<f32>,
     training: &Pixels,
     valid: &Pixels,
     settings: &Settings,
-    observer: &mut dyn FnMut(&Epoch, &Flow<f32>) -> Result<ControlFlow<()>, Box<dyn Error>>,
+    observer: &mut Observer<'_>,
 ) -> Result<(), Box<dyn Error>> {
     let Settings { epochs, lr, alpha_weights, clip, seed, .. } = *settings;
     let batch = settings.batch.clamp(1, training.rows());
@@ -171,7 +174,7 @@ pub fn train(
         let is_best = valid.mean < best;
         (best, idle) = if is_best { (valid.mean, 0) } else { (best, idle + 1) };
         let training = sum / per_epoch as f64 + log_scale;
-        let stop = observer(&Epoch { epoch, training, valid, is_best }, flow)?;
+        let stop = observer(&Epoch { number: epoch, training, valid, is_best }, flow)?;
         if stop.is_break() || idle >= settings.patience.max(1) {
             break;
         }
@@ -184,7 +187,7 @@ pub fn train(
 pub fn score(flow: &Flow<f32>, pixels: &Pixels, seed: u64) -> Result<(Mean, Mean), Box<dyn Error>> {
     let (mut nats, mut bits) = (Vec::new(), Vec::new());
     let layers = 1..flow.layers().len();
-    for_blocks(pixels, seed, &mut |block| {
+    for_blocks(pixels, seed, |block| {
         let log_p = flow.run(block, |params, x| vec![flow.record_log_density(params, x, layers.clone())])?;
         for (log_p, row) in log_p[0].iter().zip(block.data().chunks_exact(COLUMNS)) {
             nats.push(-f64::from(*log_p));
@@ -214,7 +217,7 @@ const BLOCK: usize = 1000;
 fn for_blocks(
     pixels: &Pixels,
     seed: u64,
-    f: &mut dyn FnMut(&Matrix<f32>) -> Result<(), Box<dyn Error>>,
+    mut f: impl FnMut(&Matrix<f32>) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
     let all: Vec<usize> = (0..pixels.rows()).collect();
     for chosen in all.chunks(BLOCK) {

@@ -211,7 +211,7 @@ impl<T: Real> LeadingSvd<T> {
         let b = self.next.rows();
         let full = self.right.count() + b > (MOST_BLOCKS * b).min(self.right.length.max(2 * b));
         self.small = None;
-        if full || self.turns % LOOK == 0 || self.exhausted() {
+        if full || self.turns.is_multiple_of(LOOK) || self.exhausted() {
             self.small = Some(svd(&self.triangle())?);
         }
         if full && !self.exhausted() {

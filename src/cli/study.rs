@@ -192,7 +192,7 @@ fn as_json(f: &Findings) -> Value {
 fn table(lines: &[(&str, Findings)]) -> String {
     let floor = builtin::s_curve_entropy(NOISE).unwrap_or(f64::NAN);
     let mut out = format!("S-curve with noise {NOISE} (entropy {floor:.4} nats)\n\n{:<46}", "figure");
-    lines.iter().for_each(|(name, _)| out += &format!("{name:>18}"));
+    out.extend(lines.iter().map(|(name, _)| format!("{name:>18}")));
     out.push('\n');
     let mut row = |what: &str, of: &dyn Fn(&Findings) -> String| {
         // Writing into a String cannot fail.

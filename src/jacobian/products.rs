@@ -92,12 +92,10 @@ pub(super) fn not_finite<T: Real>(
     column: usize,
 ) -> Error {
     let one = Matrix::new(1, x.cols(), x.row(row).to_vec());
-    match super::exact::pushed(flow, &one, direction) {
-        Err(error) => error.after_rows(row),
-        Ok(_) => {
-            let layer = flow.layers().len() - 1;
-            let (direction, kind) = ("a product with the Jacobian", flow.layers()[layer].kind());
-            Error::OutOfRange { direction, row, layer, kind, column, precision: T::NAME }
-        }
+    if let Err(error) = super::exact::pushed(flow, &one, direction) {
+        return error.after_rows(row);
     }
+    let layer = flow.layers().len() - 1;
+    let (direction, kind) = ("a product with the Jacobian", flow.layers()[layer].kind());
+    Error::OutOfRange { direction, row, layer, kind, column, precision: T::NAME }
 }

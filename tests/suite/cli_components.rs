@@ -1,6 +1,7 @@
 //! What a user takes home: path components, tables, pictures, walks, reconstructions, denoising, gauges.
 
 use crate::cli_support::{Room, TINY};
+use std::fmt::Write;
 
 const DATA: &str = "builtin:s-curve?n=60&seed=3";
 
@@ -179,7 +180,7 @@ fn the_principal_gauge_straightens_latent_axes() {
     for i in 0..400 {
         let f = |k: f64| (k * f64::from(i)).sin();
         let (u, v, w) = (3.0 * f(1.0), f(1.7), 0.4 * f(2.3));
-        rows += &format!("{},{},{}\n", u + v, u - v + w, v - w);
+        writeln!(rows, "{},{},{}", u + v, u - v + w, v - w).unwrap();
     }
     room.write("d.csv", rows);
     let train = |gauge: &str, out: &str| {

@@ -2,6 +2,7 @@
 
 use crate::cli_support;
 use cli_support::Room;
+use std::fmt::Write;
 
 /// Rows `x, y, t, class`: two classes apart, a context in between.
 fn table(rows: usize) -> String {
@@ -9,7 +10,7 @@ fn table(rows: usize) -> String {
     for i in 0..rows {
         let (t, class) = ((i * 7 % 13) as f64 / 13.0, i % 3);
         let e = ((i * 31 % 101) as f64 / 101.0 - 0.5) * 2.0;
-        text += &format!("{},{},{t},{class}\n", class as f64 * 3.0 + e, t * 2.0 + 0.5 * e * e);
+        writeln!(text, "{},{},{t},{class}", class as f64 * 3.0 + e, t * 2.0 + 0.5 * e * e).unwrap();
     }
     text
 }

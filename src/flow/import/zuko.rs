@@ -166,16 +166,13 @@ fn autoregressive(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) 
     let count = parameters_of(w, &names, &widths, d)?;
     let transformer = transformer(w, &format!("{prefix}hyper.0.weight"), count, settings)?;
     let parameters = take_network(w, &names, &widths, d, &places(&transformer), true)?;
-    let order = match order {
-        Some(order) => order,
-        // A transform of a given adjacency has no order but that of its masks.
-        None => {
-            let all: Vec<&[f64]> = parameters[2 * names.len()..].iter().map(Vec::as_slice).collect();
-            match masks::places(d, &widths, &all) {
-                Some(order) => order,
-                None => return w.fail(&name, "is missing, and the masks let features see each other"),
-            }
-        }
+    // A transform of a given adjacency has no order but that of its masks.
+    let of_masks = || {
+        let all: Vec<&[f64]> = parameters[2 * names.len()..].iter().map(Vec::as_slice).collect();
+        masks::places(d, &widths, &all)
+    };
+    let Some(order) = order.or_else(of_masks) else {
+        return w.fail(&name, "is missing, and the masks let features see each other");
     };
     let layer = Autoregressive {
         order,
@@ -321,7 +318,7 @@ fn is_plain(transformer: &Transformer, residual: bool) -> bool {
     let clamped = match transformer {
         Transformer::Additive | Transformer::Affine { scale: Scale::SoftClamp { .. } } => true,
         Transformer::Spline(s) => matches!(s.logits, Logits::SoftClamp { .. }) && s.bins > 1,
-        _ => false,
+        Transformer::Affine { .. } => false,
     };
     clamped && !residual
 }

@@ -61,7 +61,7 @@ fn mark() -> impl Strategy<Value = Mark> {
         prop::sample::select(vec![Shape::Points, Shape::Line, Shape::Dashed, Shape::Outline, Shape::Bars]);
     let values = || prop::collection::vec(value(), 0..12);
     (".{0,90}", shape, values(), values(), values(), values())
-        .prop_map(|(name, shape, x, y, error, colour)| Mark { colour, name, shape, x, y, error })
+        .prop_map(|(name, shape, x, y, error, colour)| Mark { name, shape, x, y, error, colour })
 }
 
 proptest! {
