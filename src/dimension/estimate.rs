@@ -67,7 +67,7 @@ pub struct Estimate {
     pub scale: f64,
     /// The estimate: the mean over rows, where there are values of rows.
     pub mean: f64,
-    /// Its standard error, from [`BLOCKS`] blocks of rows.
+    /// Its standard error, from 32 blocks of rows.
     pub error: f64,
     /// One value a row; empty where the method has none.
     pub rows: Vec<f64>,
