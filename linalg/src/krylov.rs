@@ -141,7 +141,7 @@ pub struct Triplets<T> {
 ///     let products = found.left_block().mul(&a);
 ///     found.pulled(products).unwrap();
 /// }
-/// assert!((found.triplets(1).unwrap().values[0] - 5.0).abs() < 1e-12);
+/// assert!((found.triplets(1).unwrap().values[0] - 5.0_f64).abs() < 1e-12);
 /// ```
 #[derive(Clone, Debug)]
 pub struct LeadingSvd<T> {

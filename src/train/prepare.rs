@@ -273,7 +273,8 @@ fn is_constant(mean: f64, deviation: f64) -> bool {
     deviation <= 8.0 * f64::EPSILON * mean.abs()
 }
 
-/// Means and standard deviations (`1/n`) of columns, by two passes.
+/// Means and standard deviations (`1/n`) of columns. The mean of deviations corrects the mean, so that a column of one value has that mean
+/// and no deviation, whatever the rounding of the sum.
 pub(crate) fn moments(x: &Matrix<f64>) -> (Vec<f64>, Vec<f64>) {
     let n = x.rows() as f64;
     let mut mean = vec![0.0; x.cols()];
@@ -281,6 +282,11 @@ pub(crate) fn moments(x: &Matrix<f64>) -> (Vec<f64>, Vec<f64>) {
     for i in 0..x.rows() {
         mean.iter_mut().zip(x.row(i)).for_each(|(m, v)| *m += v / n);
     }
+    let mut correction = vec![0.0; x.cols()];
+    for i in 0..x.rows() {
+        correction.iter_mut().zip(x.row(i)).zip(&mean).for_each(|((c, v), m)| *c += (v - m) / n);
+    }
+    mean.iter_mut().zip(correction).for_each(|(m, c)| *m += c);
     for i in 0..x.rows() {
         for ((s, v), m) in square.iter_mut().zip(x.row(i)).zip(&mean) {
             *s += (v - m) * (v - m) / n;

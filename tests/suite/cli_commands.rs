@@ -242,7 +242,7 @@ fn columns_are_matched_by_name() {
 fn version_and_help_go_to_standard_output() {
     let room = Room::new();
     let version = room.ok("--version");
-    assert!(version.starts_with("eigenflow ") && version.contains("model format 1"), "{version}");
+    assert!(version.starts_with("eigenflow ") && version.contains("model format 2"), "{version}");
     assert!(version.contains("instruction set"));
     assert!(room.ok("--help").contains("covariance"));
     let help = room.ok("train --help");

@@ -70,7 +70,7 @@ fn models_at_fault_are_named_with_their_place() {
 fn usage_errors_name_the_option_and_what_there_is() {
     let room = Room::with_model();
     room.says("", 2, &["Usage"]);
-    room.says("dimension m.safetensors d.npy", 2, &["'dimension'", "verify", "covariance"]);
+    room.says("predict m.safetensors d.npy", 2, &["'predict'", "verify", "covariance"]);
     room.says("log-prob m.safetensors", 2, &["<DATA>"]);
     room.says("log-prob m.safetensors d.npy --colums x", 2, &["--colums"]);
     let train = "train builtin:s-curve?n=50 --out n.safetensors";

@@ -95,7 +95,7 @@ fn a_support_is_kept_and_rows_outside_are_named() {
     room.says(&format!("{train} --support 1,0"), 2, &["--support", "positive"]);
     room.says(&format!("{train} --support positive;0,1;real"), 2, &["--support", "one for each"]);
     room.write("o.csv", "share,count\n0.5,3\n1.5,3\n");
-    room.says("log-prob m.safetensors o.csv", 2, &["row 1", "support", "column 0"]);
+    room.says("log-prob m.safetensors o.csv", 2, &["row 2", "support", "column 'share'"]);
 }
 
 #[test]

@@ -208,7 +208,9 @@ fn noise_counts_at_its_own_scale() {
     let rows = data("builtin:sphere?n=20000&dim=2&noise=0.02");
     let nn = two_nn(&rows).unwrap();
     let (first, last) = (&nn.estimates[0], &nn.estimates[nn.estimates.len() - 2]);
-    assert!(first.scale < last.scale && first.mean > 2.5 && last.mean < 2.4, "{} {}", first.mean, last.mean);
+    // Below the noise's size the three columns, above it the two of the sphere: to the nearest whole number.
+    let seen = [first.mean, last.mean].map(|m| m.round() as i64);
+    assert!(first.scale < last.scale && seen == [3, 2], "{} {}", first.mean, last.mean);
 }
 
 fn curve(scales: &[f64], of: impl Fn(f64) -> f64) -> Curve {
@@ -294,7 +296,7 @@ fn a_trained_flow_sees_a_sheet() {
         output_affine: true,
         ..Preset::named(Name::Realnvp)
     };
-    let options = TrainOptions { epochs: 30, batch: 128, lr: 5e-3, patience: 0, ..TrainOptions::default() };
+    let options = TrainOptions { epochs: 60, batch: 128, lr: 5e-3, patience: 0, ..TrainOptions::default() };
     let flow = build::<f64>(&preset, Preprocess::Isotropic, &rows, &options).unwrap().flow;
     // One scale for all columns, the root of their mean variance.
     let scale = &flow.parameters().iter().find(|p| p.name == "layers.0.scale").unwrap().data;
