@@ -77,7 +77,11 @@ fn usage_errors_name_the_option_and_what_there_is() {
     room.says(
         &format!("{train} --flow ffjord"),
         2,
-        &["ffjord", "affine, glow", "nsf-ar, paper, paper-tril, realnvp"],
+        &[
+            "ffjord",
+            "affine, glow",
+            "nsf-ar, paper, paper-tril, planar, radial, realnvp, residual, sylvester",
+        ],
     );
     room.says(&format!("{train} --preprocess pca"), 2, &["pca", "whiten"]);
     room.says(&format!("{train} --activation prelu"), 2, &["--activation", "silu"]);

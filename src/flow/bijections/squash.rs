@@ -33,12 +33,15 @@ impl Bijection for Squash {
 
     fn normalize<'t, T: Real>(
         &self,
-        _scope: &mut Scope<'_, 't, T>,
+        scope: &mut Scope<'_, 't, T>,
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
         let width = self.high - self.low;
         let log = -(x.softplus() + (-x).softplus()) + T::of(width.ln());
-        (x.sigmoid() * T::of(width) + T::of(self.low), log.sum_cols())
+        // From the nearer edge: `σ (1 - σ)` keeps its digits where `σ` is small.
+        let tail = (-x.abs()).sigmoid() * T::of(width);
+        let upper = x.ge(scope.recorder.scalar(T::ZERO));
+        (upper.select(-tail + T::of(self.high), tail + T::of(self.low)), log.sum_cols())
     }
 
     fn generate<'t, T: Real>(&self, _scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
@@ -50,7 +53,9 @@ impl Bijection for Squash {
         let width = self.high - self.low;
         Box::new(move |x, z| {
             Rounding::columns(x.len(), |j| {
-                let latent = (FUNCTION + 2.0) * (z[j] - self.low).abs() + 2.0 * (self.low.abs() + z[j].abs());
+                let latent = (FUNCTION + 2.0) * (z[j] - self.low).min(self.high - z[j]).abs()
+                    + self.low.abs().max(self.high.abs())
+                    + z[j].abs();
                 // u has three operations behind it, the first of which may cancel.
                 let (u, v) = ((z[j] - self.low) / width, (self.high - z[j]) / width);
                 let of_u = 3.0 * u + (z[j].abs() + self.low.abs()) / width;
