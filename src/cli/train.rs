@@ -178,7 +178,13 @@ impl Job<'_> {
         let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
         let x = Matrix::from_fn(table.rows(), own, |i, j| table.values[(i, j)]);
         train::check_support(&self.settings.preset(), &x).map_err(|e| match e {
-            e @ train::Error::OutsideSupport { .. } => Failure::Input(format!("{}: {e}", table.source)),
+            train::Error::OutsideSupport { row, column, value, support } => Failure::Input(format!(
+                "{}: row {}, column '{}' is {value}, outside the support {support} (ends do not belong to it); mend or remove \
+                 the row, or widen --support",
+                table.source,
+                row + 1,
+                table.names[column]
+            )),
             other => other.into(),
         })
     }

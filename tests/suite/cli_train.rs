@@ -90,7 +90,7 @@ fn a_support_is_kept_and_rows_outside_are_named() {
     room.says(
         &format!("{train} --support 0,1"),
         2,
-        &["d.csv", "row 0", "column 1", "outside the support 0,1"],
+        &["d.csv", "row 1", "column 'count'", "outside the support 0,1"],
     );
     room.says(&format!("{train} --support 1,0"), 2, &["--support", "positive"]);
     room.says(&format!("{train} --support positive;0,1;real"), 2, &["--support", "one for each"]);
