@@ -15,14 +15,19 @@ pub(super) struct Pack<T, const FMA: bool>(pub [T; LANES]);
 impl<T: Real, const FMA: bool> Pack<T, FMA> {
     #[inline(always)]
     fn each(self, f: impl Fn(T) -> T) -> Self {
-        Self(self.0.map(f))
+        // A plain loop: `array::map` is a call, and no vector code.
+        let mut out = self.0;
+        for a in &mut out {
+            *a = f(*a);
+        }
+        Self(out)
     }
 
     #[inline(always)]
     fn zip(self, other: Self, f: impl Fn(T, T) -> T) -> Self {
         let mut out = self.0;
-        for (a, b) in out.iter_mut().zip(other.0) {
-            *a = f(*a, b);
+        for (a, b) in out.iter_mut().zip(&other.0) {
+            *a = f(*a, *b);
         }
         Self(out)
     }
@@ -101,8 +106,8 @@ impl<T: Real, const FMA: bool> Number for Pack<T, FMA> {
     #[inline(always)]
     fn choose(self, a: Self, b: Self) -> Self {
         let mut out = a.0;
-        for (i, (o, b)) in out.iter_mut().zip(b.0).enumerate() {
-            *o = if self.0[i] >= T::ZERO { *o } else { b };
+        for i in 0..LANES {
+            out[i] = if self.0[i] >= T::ZERO { out[i] } else { b.0[i] };
         }
         Self(out)
     }

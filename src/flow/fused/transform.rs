@@ -183,16 +183,56 @@ impl Rates {
     }
 }
 
-/// Places of [`LANES`] columns from number `first` on; the last one stands in for those beyond the end.
-#[inline(always)]
-fn places(first: usize, total: usize) -> [usize; LANES] {
-    std::array::from_fn(|i| (first + i).min(total - 1))
+/// [`LANES`] columns of consecutive numbers, and where their parameters begin; the last column stands in for those beyond the
+/// end.
+struct Places {
+    columns: [usize; LANES],
+    parameters: [usize; LANES],
+    /// From a column's parameter to its next one.
+    stride: usize,
 }
 
-/// Where parameter `k` of column number `e` stands.
-#[inline(always)]
-fn place(e: usize, k: usize, columns: usize, parameters: usize) -> usize {
-    (e / columns * parameters + k) * columns + e % columns
+impl Places {
+    /// From column number `first` on.
+    #[inline(always)]
+    fn from(first: usize, total: usize, columns: usize, parameters: usize) -> Self {
+        let mut out = Self { columns: [0; LANES], parameters: [0; LANES], stride: columns };
+        for i in 0..LANES {
+            let e = (first + i).min(total - 1);
+            out.columns[i] = e;
+            out.parameters[i] = e / columns * parameters * columns + e % columns;
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn column<T: Real, const FMA: bool>(&self, v: &[T]) -> Pack<T, FMA> {
+        let mut out = [T::ZERO; LANES];
+        for (o, &e) in out.iter_mut().zip(&self.columns) {
+            *o = v[e];
+        }
+        Pack(out)
+    }
+
+    /// All parameters.
+    #[inline(always)]
+    fn theta<T: Real, const FMA: bool>(&self, raw: &[T], theta: &mut [Pack<T, FMA>]) {
+        for (k, pack) in theta.iter_mut().enumerate() {
+            for (o, &start) in pack.0.iter_mut().zip(&self.parameters) {
+                *o = raw[start + k * self.stride];
+            }
+        }
+    }
+
+    /// Numbers of the first `n` columns, one for each parameter.
+    #[inline(always)]
+    fn scatter<T: Real, const FMA: bool>(&self, theta: &[Pack<T, FMA>], n: usize, raw: &mut [T]) {
+        for (k, pack) in theta.iter().enumerate() {
+            for (&value, &start) in pack.0[..n].iter().zip(&self.parameters) {
+                raw[start + k * self.stride] = value;
+            }
+        }
+    }
 }
 
 /// Parameters of a pack of columns, on the stack for up to 12 bins.
@@ -214,11 +254,11 @@ impl<T: Real> Kernel for Run<'_, T> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let (total, p) = (self.v.len(), parameters(&self.op.spline));
+        let mut theta: Theta<T, FMA> = SmallVec::from_elem(Pack([T::ZERO; LANES]), p);
         for first in (0..total).step_by(LANES) {
-            let at = places(first, total);
-            let load = |k: usize| Pack(at.map(|e| self.raw[place(e, k, self.columns, p)]));
-            let theta: Theta<T, FMA> = (0..p).map(load).collect();
-            let (y, log) = self.op.spline.transform(&theta, Pack(at.map(|e| self.v[e])), self.op.generate);
+            let at = Places::from(first, total, self.columns, p);
+            at.theta(self.raw, &mut theta);
+            let (y, log) = self.op.spline.transform(&theta, at.column(self.v), self.op.generate);
             let n = LANES.min(total - first);
             self.y[first..first + n].copy_from_slice(&y.0[..n]);
             self.log[first..first + n].copy_from_slice(&log.0[..n]);
@@ -243,24 +283,18 @@ impl<T: Real> Kernel for RunRates<'_, '_, T> {
     fn run<const FMA: bool>(self) {
         let (total, p) = (self.v.len(), parameters(&self.op.spline));
         let zero: Pack<T, FMA> = Pack([T::ZERO; LANES]);
-        let (mut of_y, mut of_log): (Theta<T, FMA>, Theta<T, FMA>) =
-            (SmallVec::from_elem(zero, p), SmallVec::from_elem(zero, p));
+        let fresh = || -> Theta<T, FMA> { SmallVec::from_elem(zero, p) };
+        let (mut theta, mut of_y, mut of_log) = (fresh(), fresh(), fresh());
         let Self { by_v, by_raw, .. } = self;
         for first in (0..total).step_by(LANES) {
-            let at = places(first, total);
-            let load = |k: usize| Pack(at.map(|e| self.raw[place(e, k, self.columns, p)]));
-            let theta: Theta<T, FMA> = (0..p).map(load).collect();
-            let v = Pack(at.map(|e| self.v[e]));
+            let at = Places::from(first, total, self.columns, p);
+            at.theta(self.raw, &mut theta);
+            let v = at.column(self.v);
             let found = self.op.spline.rates(&theta, v, self.op.generate, [&mut of_y, &mut of_log]);
             let n = LANES.min(total - first);
             for o in 0..2 {
                 by_v[o][first..first + n].copy_from_slice(&found[o].0[..n]);
-                let by = if o == 0 { &of_y } else { &of_log };
-                for (k, by) in by.iter().enumerate() {
-                    for (i, &e) in at[..n].iter().enumerate() {
-                        by_raw[o][place(e, k, self.columns, p)] = by.0[i];
-                    }
-                }
+                at.scatter(if o == 0 { &of_y } else { &of_log }, n, by_raw[o]);
             }
         }
     }

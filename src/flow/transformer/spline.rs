@@ -85,19 +85,38 @@ impl Spline {
     /// Shares of the bins of one axis in its room beyond the least widths: positive, with sum 1.
     #[inline(always)]
     fn shares<N: Number>(&self, logits: &[N]) -> Few<N> {
-        let mut powers: Few<N> = match self.logits {
+        let mut powers: Few<N> = SmallVec::from_slice(logits);
+        match self.logits {
             Logits::Softplus { .. } => {
                 // Shifted by the greatest, so that no exponential overflows.
-                let most = logits.iter().copied().reduce(N::max).unwrap_or(logits[0]);
-                logits.iter().map(|&u| (u - most).exp()).collect()
+                let mut most = logits[0];
+                for &u in &logits[1..] {
+                    most = most.max(u);
+                }
+                for p in &mut powers {
+                    *p = (*p - most).exp();
+                }
             }
             Logits::SoftClamp { least } => {
-                logits.iter().map(|&u| soft_clamp(u.times(2.0), least).times(0.5).exp()).collect()
+                for p in &mut powers {
+                    *p = soft_clamp(p.times(2.0), least).times(0.5).exp();
+                }
             }
-        };
-        let total = powers.iter().copied().reduce(|a, b| a + b).unwrap_or(powers[0]);
-        powers.iter_mut().for_each(|p| *p = *p / total);
+        }
+        let mut total = powers[0];
+        for &p in &powers[1..] {
+            total = total + p;
+        }
+        for p in &mut powers {
+            *p = *p / total;
+        }
         powers
+    }
+
+    /// Shares of both axes.
+    #[inline(always)]
+    fn both_shares<N: Number>(&self, p: &[N]) -> [Few<N>; 2] {
+        [self.shares(&p[..self.bins]), self.shares(&p[self.bins..2 * self.bins])]
     }
 
     /// The knots of one axis, `K + 1` of them: the first one is `-B`, the last one `B`.
@@ -107,12 +126,11 @@ impl Spline {
         let first = shares[0].constant(-self.bound);
         let mut knots: Few<N> = SmallVec::new();
         knots.push(first);
-        let mut sum: Option<N> = None;
-        for share in &shares[..self.bins - 1] {
+        let mut sum = first;
+        for (k, share) in shares[..self.bins - 1].iter().enumerate() {
             let width = share.times(1.0 - least * self.bins as f64).plus(least);
-            let so_far = sum.map_or(width, |s| s + width);
-            knots.push(so_far.times(side).plus(-self.bound));
-            sum = Some(so_far);
+            sum = if k == 0 { width } else { sum + width };
+            knots.push(sum.times(side).plus(-self.bound));
         }
         knots.push(first.constant(self.bound));
         knots
@@ -123,10 +141,12 @@ impl Spline {
     fn slopes<N: Number>(&self, logits: &[N], one: N) -> Few<N> {
         let mut slopes: Few<N> = SmallVec::new();
         slopes.push(one);
-        slopes.extend(logits.iter().map(|&u| match self.logits {
-            Logits::Softplus { slope, .. } => u.softplus().plus(slope),
-            Logits::SoftClamp { least } => soft_clamp(u, least).exp(),
-        }));
+        for &u in logits {
+            slopes.push(match self.logits {
+                Logits::Softplus { slope, .. } => u.softplus().plus(slope),
+                Logits::SoftClamp { least } => soft_clamp(u, least).exp(),
+            });
+        }
         slopes.push(one);
         slopes
     }
@@ -153,7 +173,7 @@ impl Spline {
     /// The bin of `v`, which stands on the axis of data or (`of_latent`) on that of latents, inside the box.
     #[inline(always)]
     fn bin<N: Number>(&self, p: &[N], v: N, of_latent: bool) -> Bin<N> {
-        let shares = [0, 1].map(|axis| self.shares(&p[axis * self.bins..(axis + 1) * self.bins]));
+        let shares = self.both_shares(p);
         self.table(p, [&shares[0], &shares[1]]).bin(v, of_latent)
     }
 
@@ -180,7 +200,7 @@ impl Spline {
     pub(crate) fn rates<N: Number>(&self, p: &[N], v: N, generate: bool, by: [&mut [N]; 2]) -> [N; 2] {
         let k = self.bins;
         let (inner, room) = self.inside(v);
-        let shares = [0, 1].map(|axis| self.shares(&p[axis * k..(axis + 1) * k]));
+        let shares = self.both_shares(p);
         let table = self.table(p, [&shares[0], &shares[1]]);
         let bin = table.bin(inner, generate);
         let variable = Dual::<N, 7>::variable;
@@ -193,22 +213,28 @@ impl Spline {
         };
         let (y, log) = moving.transform(variable(inner, 0), generate);
         let (zero, one) = (v.constant(0.0), v.constant(1.0));
-        let keep = |g: N| room.choose(g, zero);
-        let outputs = [y.gradient.map(keep), log.gradient.map(keep)];
+        let mut outputs = [y.gradient, log.gradient];
+        for gradient in &mut outputs {
+            for g in gradient {
+                *g = room.choose(*g, zero);
+            }
+        }
         // Whether the value is in bin j, or beyond it.
         let axis = table.axis(generate);
-        let beyond: Few<N> =
-            (0..k).map(|j| if j + 1 < k { (inner - axis[j + 1]).choose(one, zero) } else { zero }).collect();
-        let inside: Few<N> = (0..k).map(|j| if j == 0 { one } else { beyond[j - 1] } - beyond[j]).collect();
+        let (mut beyond, mut inside): (Few<N>, Few<N>) = (SmallVec::new(), SmallVec::new());
+        let mut before = one;
+        for j in 0..k {
+            let after = if j + 1 < k { (inner - axis[j + 1]).choose(one, zero) } else { zero };
+            beyond.push(after);
+            inside.push(before - after);
+            before = after;
+        }
         let least = self.least();
-        let weighted = |weights: &[N], a: &[N]| {
-            weights.iter().zip(a).map(|(&w, &a)| w * a).reduce(|s, t| s + t).unwrap_or(zero)
-        };
         for (gradient, by) in outputs.iter().zip(by) {
             for axis in 0..2 {
                 let (a, room) = (&shares[axis], 2.0 * self.bound * (1.0 - least[axis] * k as f64));
                 let (start, width) = (gradient[1 + 2 * axis], gradient[2 + 2 * axis]);
-                let common = start * weighted(&beyond, a) + width * weighted(&inside, a);
+                let common = start * dot(&beyond, a) + width * dot(&inside, a);
                 for j in 0..k {
                     let rate = start * beyond[j] + width * inside[j] - common;
                     let rate = (rate * a[j]).times(room);
@@ -266,6 +292,16 @@ impl Spline {
     }
 }
 
+/// `Σ a_i b_i`.
+#[inline(always)]
+fn dot<N: Number>(a: &[N], b: &[N]) -> N {
+    let mut sum = a[0] * b[0];
+    for (&a, &b) in a[1..].iter().zip(&b[1..]) {
+        sum = sum + a * b;
+    }
+    sum
+}
+
 impl<N: Number> Table<N> {
     /// The axis on which a value stands.
     #[inline(always)]
@@ -290,7 +326,10 @@ impl<N: Number> Table<N> {
                 width: beyond.choose(next.width, bin.width),
                 bottom: beyond.choose(next.bottom, bin.bottom),
                 height: beyond.choose(next.height, bin.height),
-                slopes: [0, 1].map(|e| beyond.choose(next.slopes[e], bin.slopes[e])),
+                slopes: [
+                    beyond.choose(next.slopes[0], bin.slopes[0]),
+                    beyond.choose(next.slopes[1], bin.slopes[1]),
+                ],
             };
         }
         bin
