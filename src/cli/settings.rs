@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
     /// Flow: affine, glow, iaf, maf, nice, nsf, nsf-ar, paper, paper-tril, planar, radial, realnvp, residual or sylvester
-    /// [default: realnvp]
+    /// [default: nsf in train, but realnvp with --alpha, --gauge or --scale-bound; realnvp in other commands]
     #[arg(long, value_name = "F", value_parser = flow)]
     pub flow: Option<Name>,
     /// Number of layers: couplings of realnvp, nice, nsf, steps of glow [default: 8], autoregressive layers of maf, iaf,
@@ -248,6 +248,15 @@ fn read(path: &Path) -> Result<Settings, Failure> {
 }
 
 impl Settings {
+    /// The same with the flow that `train` takes where none is given: `nsf`, whose likelihood is the best for its time on most data;
+    /// `realnvp`, smooth and quick to differentiate, where the objective has Jacobians in it.
+    pub(crate) fn or_default_flow(mut self) -> Self {
+        let jacobians = self.alpha.is_some_and(|a| a != 0.0) || self.gauge.is_some_and(|g| g != Gauge::None);
+        let own = if jacobians || self.scale_bound.is_some() { Name::Realnvp } else { Name::Nsf };
+        self.flow.get_or_insert(own);
+        self
+    }
+
     /// The flow.
     pub(crate) fn preset(&self) -> Preset {
         Preset {

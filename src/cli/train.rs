@@ -60,7 +60,7 @@ enum Kind {
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
-    let settings = a.settings.settings()?;
+    let settings = a.settings.settings()?.or_default_flow();
     if a.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("safetensors")) {
         let file = a.out.display();
         return Err(Failure::Input(format!("--out {file}: a model is a .safetensors file; name it so")));

@@ -4,7 +4,7 @@ use super::{Error, TrainOptions};
 use crate::flow::bijections::{Affine, Form, SoftTail, Squash, Standardize, Support};
 use crate::flow::presets::{Name, Preset};
 use crate::flow::{Base, Dequantize, Flow, Layer, Parameter, Variable};
-use eigenflow_linalg::eigen::eigh;
+use eigenflow_linalg::eigen::{Eigh, eigh};
 use eigenflow_linalg::{Matrix, Real};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub enum Preprocess {
     /// their form.
     Isotropic,
     /// Standardised, then the core begins with a frozen affine layer `(Σ + r I)^{-1/2}` and, in
-    /// non-linear flows, soft tails that keep far outliers within reach.
+    /// non-linear flows, soft tails.
     Whiten,
 }
 
@@ -45,8 +45,11 @@ pub struct Prepared<T> {
 const NULL: f64 = 1e-12;
 /// Least ridge of whitening, relative to the mean variance.
 const RIDGE: f64 = 1e-10;
-/// Initial knee of soft tails, in whitened units.
+/// Initial knee of soft tails, in standard deviations, and where rows reach far.
 const KNEE: f64 = 5.0;
+const LOW_KNEE: f64 = 2.5;
+/// Rows that reach farther than this, in standard deviations, have heavy tails: of 10⁹ normal numbers none does.
+const FAR: f64 = 8.0;
 
 /// Builds a flow of the preset for the rows `x`, in data units.
 ///
@@ -75,6 +78,9 @@ pub struct Design<'a> {
 }
 
 /// Builds a flow of this design for the rows `rows`, in data units, with their contexts beside them if there are any.
+///
+/// Where standardised or whitened rows reach farther than 8 standard deviations, a non-linear flow (other than the paper's) begins and ends with soft tails
+/// ([`SoftTail`]): what no row has taught a network to do far out then costs a held-out row hundreds of nats and not millions.
 ///
 /// Means and scales of the context are set from the rows as those of the data are. A uniform base gets a [`Squash`] onto its box at the
 /// latent end.
@@ -139,13 +145,27 @@ pub fn build_given<T: Real>(
     if preprocess != Preprocess::None {
         layers.push(Standardize { dim: d }.into());
     }
-    if preprocess == Preprocess::Whiten {
+    let whitening = (preprocess == Preprocess::Whiten).then(|| whitening(&spectrum, options));
+    if whitening.is_some() {
         layers.push(Affine { dim: d, form: Form::Full, frozen: true }.into());
-        if preset.flow != Name::Affine {
-            layers.push(SoftTail { dim: d, knee: KNEE }.into());
-        }
     }
-    layers.extend(preset.layers(d, options.seed)?.into_iter().map(|layer| layer.given(width)));
+    let heavy = match (preprocess, &whitening) {
+        // The paper's flows stay what they are.
+        _ if matches!(preset.flow, Name::Affine | Name::Paper | Name::PaperTril) => false,
+        (_, Some(w)) => farthest(&unit.mul(&w.transpose())) > FAR,
+        (Preprocess::Standardize, _) => farthest(&unit) > FAR,
+        _ => false,
+    };
+    let tail = || Layer::from(SoftTail { dim: d, knee: if heavy { LOW_KNEE } else { KNEE } });
+    if heavy || (whitening.is_some() && preset.flow != Name::Affine) {
+        layers.push(tail());
+    }
+    let mut core = preset.layers(d, options.seed)?;
+    if heavy {
+        let last = core.len() - usize::from(preset.output_affine);
+        core.insert(last, tail());
+    }
+    layers.extend(core.into_iter().map(|layer| layer.given(width)));
     if width > 0 && !layers.iter().any(|layer| layer.context() > 0) {
         let reason = "goes with flows that have conditioners: realnvp, nice, glow, nsf, maf, iaf, nsf-ar";
         let flow = preset.flow.as_str();
@@ -172,19 +192,28 @@ pub fn build_given<T: Real>(
         set(&format!("layers.{standardize}.mean"), &mean);
         set(&format!("layers.{standardize}.scale"), &scale);
     }
-    if preprocess == Preprocess::Whiten {
-        // Input noise adds σ² to every variance, the penalty 2α: both are the ridge of the optimum.
-        let mean_variance = spectrum.values.iter().sum::<f64>() / d as f64;
-        let ridge = options.noise * options.noise + 2.0 * options.alpha + RIDGE * mean_variance;
-        let ridge = if ridge > 0.0 { ridge } else { 1.0 };
-        let v = &spectrum.vectors;
-        let root: Vec<f64> = spectrum.values.iter().map(|l| (l.max(0.0) + ridge).sqrt().recip()).collect();
-        let w = Matrix::from_fn(d, d, |i, j| (0..d).map(|k| v[(i, k)] * root[k] * v[(j, k)]).sum());
+    if let Some(w) = whitening {
         set(&format!("layers.{preprocessing}.weight"), w.data());
     }
     normalise_activations(&mut flow, rows)?;
     let warnings = warnings(&constant, null_directions, options);
     Ok(Prepared { flow, warnings, constant, null_directions })
+}
+
+/// `(Σ + r I)^{-1/2}`: input noise adds `σ²` to every variance, the penalty `2α`; both are the ridge `r` of the optimum.
+fn whitening(spectrum: &Eigh<f64>, options: &TrainOptions) -> Matrix<f64> {
+    let d = spectrum.values.len();
+    let mean_variance = spectrum.values.iter().sum::<f64>() / d as f64;
+    let ridge = options.noise * options.noise + 2.0 * options.alpha + RIDGE * mean_variance;
+    let ridge = if ridge > 0.0 { ridge } else { 1.0 };
+    let v = &spectrum.vectors;
+    let root: Vec<f64> = spectrum.values.iter().map(|l| (l.max(0.0) + ridge).sqrt().recip()).collect();
+    Matrix::from_fn(d, d, |i, j| (0..d).map(|k| v[(i, k)] * root[k] * v[(j, k)]).sum())
+}
+
+/// The entry of largest magnitude.
+fn farthest(x: &Matrix<f64>) -> f64 {
+    x.data().iter().fold(0.0, |most, v| v.abs().max(most))
 }
 
 /// That the rows lie where the preset's `support` says.
