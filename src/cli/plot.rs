@@ -1,28 +1,89 @@
-//! Charts as files of a folder: `NAME.svg`, `NAME.png` and, with the numbers, `NAME.npz`.
+//! Pictures as files of a folder: `NAME.svg`, `NAME.png` and, with the numbers, `NAME.npz`.
 
 use super::failure::Failure;
 use super::session::{Session, warn};
 use crate::data::Array;
 use crate::data::output::{self, write_whole};
-use crate::report::chart::file;
+use crate::report::chart::{file, svg};
+use crate::report::pictures::Grid;
 use crate::theory::Chart;
 use std::path::Path;
 
-/// Pixels a unit of the drawing: 410 units are the width of a column, at three times the resolution of a screen.
-#[cfg(feature = "png")]
-const SCALE: f32 = 3.0;
+/// What can be drawn.
+pub(crate) trait Picture {
+    /// Pixels of a PNG file a unit of the SVG's size.
+    const SCALE: f32;
 
-/// Writes the charts, named, into the folder, which is made.
-pub(crate) fn write(s: &Session, folder: &Path, charts: &[(String, Chart)]) -> Result<(), Failure> {
+    fn title(&self) -> &str;
+
+    /// Without the title.
+    fn svg(&self) -> String;
+
+    /// Its numbers: name, shape, entries.
+    fn numbers(&self) -> Vec<(String, Vec<usize>, Vec<f64>)>;
+}
+
+impl Picture for Chart {
+    /// The width of a column, at three times the resolution of a screen.
+    const SCALE: f32 = 3.0;
+
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn svg(&self) -> String {
+        svg(self, "chart")
+    }
+
+    /// The marks as arrays `K_NAME_x`, `…_y`, `…_error`, `…_colour`, `K` counting marks from 0.
+    fn numbers(&self) -> Vec<(String, Vec<usize>, Vec<f64>)> {
+        let mut arrays = Vec::new();
+        for (k, mark) in self.marks.iter().enumerate() {
+            let name: String = mark.name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+            for (what, values) in
+                [("x", &mark.x), ("y", &mark.y), ("error", &mark.error), ("colour", &mark.colour)]
+            {
+                if !values.is_empty() {
+                    arrays.push((format!("{k}_{name}_{what}"), vec![values.len()], values.clone()));
+                }
+            }
+        }
+        arrays
+    }
+}
+
+impl Picture for Grid {
+    /// Four pixels of the file to one of an image of 28.
+    const SCALE: f32 = 1.5;
+
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn svg(&self) -> String {
+        self.svg("grid")
+    }
+
+    /// The images, `[rows, columns, side, side]`, and the numbers below them.
+    fn numbers(&self) -> Vec<(String, Vec<usize>, Vec<f64>)> {
+        let (shape, pixels) = self.pixels();
+        let values = ("values".to_owned(), shape[..2].to_vec(), self.values());
+        vec![("images".to_owned(), shape.to_vec(), pixels), values]
+    }
+}
+
+/// Writes pictures, named, into the folder, which is made.
+pub(crate) fn write<P: Picture>(s: &Session, folder: &Path, charts: &[(String, P)]) -> Result<(), Failure> {
     std::fs::create_dir_all(folder)
         .map_err(|e| Failure::Output(format!("{}: cannot be made: {e}", folder.display())))?;
     let mut without = None;
     for (name, chart) in charts {
         let file = |ending: &str| folder.join(format!("{name}.{ending}"));
         let bytes = |path: &Path, bytes: &[u8]| write_whole(path, |out| out.write_all(bytes));
-        bytes(&file("svg"), file::standalone(chart).as_bytes())?;
+        let whole = file::framed(chart.title(), &chart.svg());
+        bytes(&file("svg"), whole.as_bytes())?;
         #[cfg(feature = "png")]
-        match file::png(chart, SCALE) {
+        match file::png(&whole, P::SCALE) {
             Ok(png) => bytes(&file("png"), &png)?,
             Err(problem) => without = Some(problem),
         }
@@ -30,27 +91,13 @@ pub(crate) fn write(s: &Session, folder: &Path, charts: &[(String, Chart)]) -> R
         {
             without = Some("this build has no feature 'png'".to_owned());
         }
-        numbers(&file("npz"), chart)?;
+        let numbers = chart.numbers();
+        let arrays: Vec<Array<'_>> = numbers.iter().map(|(n, shape, v)| Array::new(n, shape, v)).collect();
+        output::write(&file("npz"), &arrays)?;
     }
     if let Some(problem) = without {
         warn(&format!("{}: no PNG was written: {problem}", folder.display()));
     }
     s.note(&format!("{} pictures in {}", charts.len(), folder.display()));
     Ok(())
-}
-
-/// The marks of a chart as arrays `K_NAME_x`, `…_y`, `…_error`, `…_colour`, `K` counting marks from 0.
-fn numbers(path: &Path, chart: &Chart) -> Result<(), Failure> {
-    let mut arrays = Vec::new();
-    for (k, mark) in chart.marks.iter().enumerate() {
-        let name: String = mark.name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
-        for (what, values) in
-            [("x", &mark.x), ("y", &mark.y), ("error", &mark.error), ("colour", &mark.colour)]
-        {
-            if !values.is_empty() {
-                arrays.push(Array::new(&format!("{k}_{name}_{what}"), &[values.len()], values));
-            }
-        }
-    }
-    Ok(output::write(path, &arrays)?)
 }

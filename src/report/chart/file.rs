@@ -8,10 +8,11 @@ use crate::theory::Chart;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Room above the first line of the title, height of each line, and the characters that it holds.
+/// Room above the first line of the title, height of each line, and the characters that it holds in a picture of the width of a column.
 const ABOVE: f64 = 6.0;
 const LINE: f64 = 17.0;
-const CHARACTERS: usize = 50;
+const CHARACTERS: f64 = 50.0;
+const COLUMN: f64 = 410.0;
 /// The style of the page, for light backgrounds, written out: a file brings its own.
 const STYLE: &str = ".chart{font-family:\"DejaVu Sans\",\"Liberation Sans\",Arial,sans-serif}.grid{stroke:#d5d3cc;stroke-width:1;\
 opacity:.7}.axis{stroke:#55534e;stroke-width:1}.text{fill:#1b1b1b;stroke:none}.title{font-weight:bold}.s0{color:#0072b2}\
@@ -28,13 +29,17 @@ opacity:.7}.axis{stroke:#55534e;stroke-width:1}.text{fill:#1b1b1b;stroke:none}.t
 /// assert!(text.starts_with("<svg ") && text.contains("<style>") && text.contains("fill=\"#ffffff\""));
 /// ```
 pub fn standalone(chart: &Chart) -> String {
-    let inner = svg(chart, "chart");
+    framed(&chart.title, &svg(chart, "chart"))
+}
+
+/// A picture without its title (an `<svg>` element with a `viewBox` from `0 0`) as an SVG file with it.
+pub fn framed(title: &str, inner: &str) -> String {
     let number = |text: &str| text.parse::<f64>().unwrap_or(0.0);
     // The size that the chart has chosen: `viewBox="0 0 WIDTH HEIGHT"`.
     let size =
         inner.split("viewBox=\"0 0 ").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("410 250");
     let (width, height) = size.split_once(' ').map_or((410.0, 250.0), |(w, h)| (number(w), number(h)));
-    let title = wrap(&chart.title, CHARACTERS);
+    let title = wrap(title, (CHARACTERS * width / COLUMN) as usize);
     let top = ABOVE + LINE * title.len() as f64;
     let total = height + top;
     let nested =
@@ -65,12 +70,12 @@ pub fn write(path: &Path, chart: &Chart) -> Result<(), Error> {
     write_whole(path, |out| out.write_all(standalone(chart).as_bytes()))
 }
 
-/// The chart as a PNG file, `scale` pixels a unit of the SVG (410 units wide).
+/// An SVG file as a PNG file, `scale` pixels a unit of the SVG's size (a chart is 820 wide).
 ///
 /// # Errors
 /// Says what is missing: a font on this system, or memory for the picture.
 #[cfg(feature = "png")]
-pub fn png(chart: &Chart, scale: f32) -> Result<Vec<u8>, String> {
+pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, String> {
     use resvg::{tiny_skia, usvg};
     let mut options = usvg::Options::default();
     options.fontdb_mut().load_system_fonts();
@@ -79,7 +84,7 @@ pub fn png(chart: &Chart, scale: f32) -> Result<Vec<u8>, String> {
             "no font is installed on this system, so a PNG would have no labels; the SVG has them".into()
         );
     }
-    let tree = usvg::Tree::from_str(&standalone(chart), &options).map_err(|e| e.to_string())?;
+    let tree = usvg::Tree::from_str(svg, &options).map_err(|e| e.to_string())?;
     let size = tree.size();
     let (width, height) = ((size.width() * scale).ceil() as u32, (size.height() * scale).ceil() as u32);
     let mut picture = tiny_skia::Pixmap::new(width, height)

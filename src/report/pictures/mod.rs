@@ -2,6 +2,7 @@
 
 mod components;
 mod ellipses;
+mod grid;
 mod spectrum;
 mod training;
 
@@ -12,6 +13,7 @@ use eigenflow_linalg::Matrix;
 
 pub use components::{against_truth, coloured, importance, walk};
 pub use ellipses::ellipses;
+pub use grid::{Cell, Grid, Shade};
 pub use spectrum::spectrum;
 pub use training::training;
 

@@ -1,5 +1,6 @@
-//! Worked studies: data whose geometry is known, and what a model makes of it.
+//! Worked studies: data, and what a model makes of it.
 
+pub mod images;
 pub mod s_curve;
 
 /// Spearman's rank correlation; NaN for fewer than two rows.

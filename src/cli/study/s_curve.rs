@@ -1,13 +1,14 @@
-//! `study NAME --out DIR`.
+//! `study s-curve`.
 
-use super::failure::Failure;
-use super::output::{number, print, print_json};
-use super::plot;
-use super::session::Session;
+use super::{Arguments, folder, stored, write_findings};
+use crate::cli::failure::Failure;
+use crate::cli::output::{number, print, print_json};
+use crate::cli::session::Session;
+use crate::cli::{interrupt, plot};
 use crate::components::{Bootstrap, Components, Walk, compare, path_components, significance, traverse};
 use crate::data::builtin;
 use crate::flow::presets::{Name, Preset};
-use crate::flow::{AnyModel, Flow, Model};
+use crate::flow::{Flow, Model};
 use crate::report::pictures;
 use crate::report::studies::s_curve::{Drawn, Findings, Truth, findings, truth, tube, tube_truth};
 use crate::theory::Chart;
@@ -16,29 +17,7 @@ use eigenflow_linalg::Matrix;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-
-/// Options of `study`.
-#[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// Which study: s-curve
-    #[arg(value_enum)]
-    name: Study,
-    /// Folder for models, pictures, their numbers and findings.json
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// A minute instead of half an hour: smaller flows, trained for less, on fewer rows
-    #[arg(long)]
-    quick: bool,
-    /// Use the models in DIR, where they are, instead of training them anew
-    #[arg(long)]
-    keep: bool,
-}
-
-#[derive(clap::ValueEnum, Clone, Copy)]
-enum Study {
-    SCurve,
-}
+use std::path::Path;
 
 /// Noise of the rows.
 const NOISE: f64 = 0.1;
@@ -56,10 +35,7 @@ const FULL: Size = Size { rows: 20_000, tested: 2_000, layers: 10, hidden: 64, e
 const QUICK: Size = Size { rows: 600, tested: 200, layers: 4, hidden: 16, epochs: 4 };
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
-    let Study::SCurve = a.name;
-    let folder = a.out.display();
-    std::fs::create_dir_all(&a.out)
-        .map_err(|e| Failure::Output(format!("--out {folder}: cannot be made: {e}")))?;
+    folder(&a.out)?;
     let size = if a.quick { QUICK } else { FULL };
     let mut lines: Vec<(&str, Findings)> = Vec::new();
     let mut charts = Vec::new();
@@ -74,13 +50,9 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         [("no gauge", "plain", Gauge::None), ("principal gauge", "principal", Gauge::Principal)]
     {
         let path = a.out.join(format!("{file}.safetensors"));
-        let flow = if a.keep && path.exists() {
-            match AnyModel::load(&path)? {
-                AnyModel::F32(model) => model.flow.cast(),
-                AnyModel::F64(model) => model.flow,
-            }
-        } else {
-            fitted(s, &rows, &size, gauge, label, &path)?
+        let flow = match stored(a, &path)? {
+            Some(flow) => flow,
+            None => fitted(s, &rows, &size, gauge, label, &path)?,
         };
         let (found, drawn) = findings(&flow, &held)?;
         charts.extend(correlations(file, &drawn, &found));
@@ -90,9 +62,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     plot::write(s, &a.out, &charts)?;
     let object =
         Value::Object(lines.iter().map(|(n, f)| ((*n).to_owned(), as_json(f))).collect::<Map<_, _>>());
-    let path = a.out.join("findings.json");
-    let text = format!("{object:#}\n");
-    crate::data::output::write_whole(&path, |out| std::io::Write::write_all(out, text.as_bytes()))?;
+    write_findings(a, &object)?;
     if s.global.json { print_json(&object) } else { print(&table(&lines)) }
 }
 
@@ -127,7 +97,7 @@ fn fitted(
         if row.epoch % 10 == 0 {
             s.note(&format!("{label}: epoch {}, {:.4} nats (training units)", row.epoch, row.nll));
         }
-        if super::interrupt::wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt::wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     if record.stop == train::Stop::Interrupted {
         return Err(Failure::Interrupted("study: interrupted".to_owned()));

@@ -1,0 +1,94 @@
+//! Studies of images: what a flow of pixels makes of them, beside PCA and the linear denoiser.
+//!
+//! Pixels are numbers from 0 to 1, dequantised. Two flows are trained: one with the Tikhonov penalty, whose local axes are looked at
+//! ([`geometry`], [`walks`]), and one of rows with noise, given its level, that takes the noise out again ([`denoiser`]).
+
+pub mod denoiser;
+pub mod gallery;
+pub mod geometry;
+pub mod rows;
+pub mod walks;
+pub mod wiener;
+
+pub use rows::Images;
+
+use crate::flow::presets::Preset;
+use crate::train;
+use serde::{Deserialize, Serialize};
+
+/// How a flow is made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Its couplings.
+    pub preset: Preset,
+    /// Passes over the training rows.
+    pub epochs: usize,
+    /// Rows a step.
+    pub batch: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+/// What a study of images is made with. Standard deviations are in units of grey, 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The scale of the penalty: its weight is `α = scale²/2` in units of grey, the noise that it stands for.
+    pub scale: f64,
+    /// Noise that is added and taken out.
+    pub noise: [f64; 3],
+    /// The flow whose local axes are looked at.
+    pub geometry: Recipe,
+    /// The flow that takes noise out.
+    pub denoiser: Recipe,
+    /// Local axes that are drawn.
+    pub axes: usize,
+    /// Held-out rows of each class at which the whole spectrum is taken, the condition, and the noise is taken out.
+    pub rows: [usize; 3],
+    /// Seed of everything.
+    pub seed: u64,
+}
+
+/// A mean with its standard error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mean {
+    /// The mean.
+    pub value: f64,
+    /// Its standard error.
+    pub error: f64,
+}
+
+impl Mean {
+    /// The mean of independent numbers; NaN for none, and its error for fewer than two.
+    ///
+    /// ```
+    /// use eigenflow::report::studies::images::Mean;
+    /// // Deviations of 1 about 3: variance 2, over two.
+    /// assert_eq!(Mean::of(&[2.0, 4.0]), Mean { value: 3.0, error: 1.0 });
+    /// ```
+    pub fn of(x: &[f64]) -> Self {
+        let n = x.len() as f64;
+        let value = x.iter().sum::<f64>() / n;
+        let square = x.iter().map(|v| (v - value).powi(2)).sum::<f64>();
+        Self { value, error: (square / (n - 1.0) / n).sqrt() }
+    }
+}
+
+/// The `q`-quantile of numbers, those at the two nearest ranks interpolated; NaN for none.
+///
+/// ```
+/// use eigenflow::report::studies::images::quantile;
+/// assert_eq!(quantile(&[3.0, 1.0, 2.0], 0.25), 1.5);
+/// ```
+pub fn quantile(x: &[f64], q: f64) -> f64 {
+    let mut sorted = x.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let at = q.clamp(0.0, 1.0) * last as f64;
+    let low = at.floor() as usize;
+    sorted[low] + (at - at.floor()) * (sorted[(low + 1).min(last)] - sorted[low])
+}
+
+/// Numbers of an epoch of either flow, and whether to go on.
+pub type Observer<'a> = dyn FnMut(&train::EpochRow) -> std::ops::ControlFlow<()> + 'a;
