@@ -72,7 +72,7 @@ fn what_is_wrong_is_said() {
         2,
         &["--data FOLDER", "train-images-idx3-ubyte.gz", "https://", "study digits"],
     );
-    room.says("study digits --data x --out out", 2, &["--data: goes with the study mnist"]);
+    room.says("study digits --data x --out out", 2, &["--data: goes with the studies mnist"]);
     std::fs::create_dir(room.path("empty")).unwrap();
     room.says("study mnist --data empty --out out", 2, &["empty", "there is no train-images-idx3-ubyte"]);
     room.says("study mnist --data builtin:two-moons --out out", 2, &["--label"]);

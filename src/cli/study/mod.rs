@@ -1,13 +1,19 @@
 //! `study NAME --out DIR`.
 
+mod galaxies;
 mod images;
 mod s_curve;
 
 use super::failure::Failure;
+use super::interrupt;
 use super::session::Session;
+use crate::data::Element;
 use crate::data::output::write_whole;
-use crate::flow::{AnyModel, Flow};
+use crate::flow::{AnyModel, Flow, Model};
+use crate::train::{self, TrainOptions};
+use eigenflow_linalg::Matrix;
 use serde_json::Value;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Options of `study`.
@@ -19,8 +25,9 @@ pub(crate) struct Arguments {
     /// Folder for models, pictures, their numbers and findings.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Images of the study mnist: the folder with MNIST's four files, or DATA with square images of whole numbers and --label (a fifth of its rows
-    /// is held out) [default: none; the other studies bring their data]
+    /// Data of the studies mnist and galaxies. Of mnist the folder with MNIST's four files, or DATA with square images of whole numbers and --label
+    /// (a fifth of its rows is held out); of galaxies DATA with the columns redshift, u, g, r, i, z, y [default: none; the other studies bring their
+    /// data]
     #[arg(long, value_name = "FOLDER|DATA")]
     data: Option<String>,
     /// Seconds to a minute instead of up to an hour: smaller flows, trained for less, on fewer rows
@@ -39,17 +46,20 @@ enum Study {
     Digits,
     /// The same of 28 x 28 pixels, for the data given with --data
     Mnist,
+    /// Redshift and six magnitudes of galaxies, for the data given with --data: what local axes mean
+    Galaxies,
 }
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
-    if a.data.is_some() && a.name != Study::Mnist {
+    if a.data.is_some() && !matches!(a.name, Study::Mnist | Study::Galaxies) {
         return Err(Failure::Input(
-            "--data: goes with the study mnist; the others bring their data".to_owned(),
+            "--data: goes with the studies mnist and galaxies; the others bring their data".to_owned(),
         ));
     }
     match a.name {
         Study::SCurve => s_curve::run(s, a),
         Study::Digits | Study::Mnist => images::run(s, a),
+        Study::Galaxies => galaxies::run(s, a),
     }
 }
 
@@ -68,6 +78,35 @@ fn stored(a: &Arguments, path: &Path) -> Result<Option<Flow<f64>>, Failure> {
         AnyModel::F32(model) => model.flow.cast(),
         AnyModel::F64(model) => model.flow,
     }))
+}
+
+/// Trains a flow on the rows, validated on others if there are any, and saves it with its record.
+#[allow(clippy::too_many_arguments)] // all of a training run
+fn fitted<T: Element>(
+    s: &Session,
+    label: &str,
+    mut flow: Flow<T>,
+    rows: &Matrix<T>,
+    valid: Option<&Matrix<T>>,
+    options: &TrainOptions,
+    columns: &[&str],
+    path: &Path,
+) -> Result<Flow<f64>, Failure> {
+    s.note(&format!("{label}: training for {} epochs", options.epochs));
+    let every = (options.epochs / 10).max(1);
+    let record = train::fit(&mut flow, rows, valid, options, &mut |row, _| {
+        if row.epoch % every == 0 {
+            s.note(&format!("{label}: epoch {}, {:.4} nats (training units)", row.epoch, row.nll));
+        }
+        if interrupt::wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if record.stop == train::Stop::Interrupted {
+        return Err(Failure::Interrupted("study: interrupted".to_owned()));
+    }
+    let columns = columns.iter().map(|&c| c.to_owned()).collect();
+    let model = Model { flow, columns, record: serde_json::to_value(&record).ok() };
+    model.save(path)?;
+    Ok(model.flow.cast())
 }
 
 /// Writes `findings.json`.

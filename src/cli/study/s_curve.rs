@@ -1,22 +1,21 @@
 //! `study s-curve`.
 
-use super::{Arguments, folder, stored, write_findings};
+use super::{Arguments, fitted, folder, stored, write_findings};
 use crate::cli::failure::Failure;
 use crate::cli::output::{number, print, print_json};
+use crate::cli::plot;
 use crate::cli::session::Session;
-use crate::cli::{interrupt, plot};
 use crate::components::{Bootstrap, Components, Walk, compare, path_components, significance, traverse};
 use crate::data::builtin;
+use crate::flow::Flow;
 use crate::flow::presets::{Name, Preset};
-use crate::flow::{Flow, Model};
 use crate::report::pictures;
 use crate::report::studies::s_curve::{Drawn, Findings, Truth, findings, truth, tube, tube_truth};
 use crate::theory::Chart;
-use crate::train::{self, Gauge, Preprocess, TrainOptions, build};
+use crate::train::{Gauge, Preprocess, TrainOptions, build};
 use eigenflow_linalg::Matrix;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 /// Noise of the rows.
@@ -52,7 +51,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         let path = a.out.join(format!("{file}.safetensors"));
         let flow = match stored(a, &path)? {
             Some(flow) => flow,
-            None => fitted(s, &rows, &size, gauge, label, &path)?,
+            None => model(s, &rows, &size, gauge, label, &path)?,
         };
         let (found, drawn) = findings(&flow, &held)?;
         charts.extend(correlations(file, &drawn, &found));
@@ -67,7 +66,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
 }
 
 /// Trains a flow on the rows and saves it.
-fn fitted(
+fn model(
     s: &Session,
     rows: &Matrix<f64>,
     size: &Size,
@@ -82,30 +81,15 @@ fn fitted(
     };
     let options = TrainOptions {
         epochs: size.epochs,
-        batch: 256,
         lr: 2e-3,
         valid: 0.0,
         patience: 0,
         gauge,
-        gauge_weight: 1.0,
         seed: s.seed(),
         ..TrainOptions::default()
     };
-    let mut flow = build::<f64>(&preset, Preprocess::Standardize, rows, &options)?.flow;
-    s.note(&format!("{label}: training for {} epochs", size.epochs));
-    let record = train::fit(&mut flow, rows, None, &options, &mut |row, _| {
-        if row.epoch % 10 == 0 {
-            s.note(&format!("{label}: epoch {}, {:.4} nats (training units)", row.epoch, row.nll));
-        }
-        if interrupt::wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    if record.stop == train::Stop::Interrupted {
-        return Err(Failure::Interrupted("study: interrupted".to_owned()));
-    }
-    let columns = ["x", "y", "z"].map(str::to_owned).to_vec();
-    let model = Model { flow, columns, record: serde_json::to_value(&record).ok() };
-    model.save(path)?;
-    Ok(model.flow)
+    let flow = build::<f64>(&preset, Preprocess::Standardize, rows, &options)?.flow;
+    fitted(s, label, flow, rows, None, &options, &["x", "y", "z"], path)
 }
 
 /// Path components against the truth.

@@ -1,5 +1,6 @@
 //! Worked studies: data, and what a model makes of it.
 
+pub mod galaxies;
 pub mod images;
 pub mod s_curve;
 
