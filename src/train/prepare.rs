@@ -330,3 +330,58 @@ pub(crate) fn covariance(centred: &Matrix<f64>) -> Matrix<f64> {
     let n = centred.rows().max(1) as f64;
     centred.transpose().mul(centred).map(|v| v / n)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::generator;
+    use rand::RngExt;
+    use rand_distr::StandardNormal;
+
+    fn kinds(flow: Name, preprocess: Preprocess, x: &Matrix<f64>) -> Vec<&'static str> {
+        let preset =
+            Preset { hidden: Some(vec![4]), layers: Some(2), output_affine: true, ..Preset::named(flow) };
+        let built = build::<f64>(&preset, preprocess, x, &TrainOptions::default()).unwrap();
+        built.flow.layers().iter().map(Layer::kind).collect()
+    }
+
+    /// Soft tails at both ends, before an affine layer at the latent one, where a row lies far out; else only behind whitening.
+    #[test]
+    fn far_rows_get_soft_tails() {
+        let mut random = generator(0, "far rows", 0);
+        let tame = Matrix::from_fn(500, 2, |_, _| random.sample::<f64, _>(StandardNormal));
+        let mut far = tame.clone();
+        far[(7, 1)] = 40.0;
+        let core = ["coupling", "coupling"];
+        let with = |first: &[&'static str], last: &[&'static str]| [first, &core, last].concat();
+        for (x, standardized, whitened) in [
+            (
+                &tame,
+                with(&["standardize"], &["affine"]),
+                with(&["standardize", "affine", "soft-tail"], &["affine"]),
+            ),
+            (
+                &far,
+                with(&["standardize", "soft-tail"], &["soft-tail", "affine"]),
+                with(&["standardize", "affine", "soft-tail"], &["soft-tail", "affine"]),
+            ),
+        ] {
+            assert_eq!(kinds(Name::Realnvp, Preprocess::Standardize, x), standardized);
+            assert_eq!(kinds(Name::Realnvp, Preprocess::Whiten, x), whitened);
+            assert!(!kinds(Name::Paper, Preprocess::Standardize, x).contains(&"soft-tail"));
+            assert!(!kinds(Name::Realnvp, Preprocess::None, x).contains(&"soft-tail"));
+        }
+    }
+
+    /// What training has never seen costs a soft tail the square of a logarithm: at 1e6 standard deviations hundreds of nats.
+    #[test]
+    fn a_far_row_costs_hundreds_of_nats() {
+        let mut random = generator(0, "far rows", 1);
+        let mut x = Matrix::from_fn(500, 2, |_, _| random.sample::<f64, _>(StandardNormal));
+        x[(3, 0)] = 30.0;
+        let preset = Preset { hidden: Some(vec![8]), ..Preset::named(Name::Realnvp) };
+        let flow = build::<f64>(&preset, Preprocess::Standardize, &x, &TrainOptions::default()).unwrap().flow;
+        let at = flow.log_density(&Matrix::new(1, 2, vec![1e6, -1e6])).unwrap()[0];
+        assert!(at < -50.0 && at > -1000.0, "{at}");
+    }
+}

@@ -343,3 +343,22 @@ fn an_interrupted_run_leaves_a_checkpoint() {
     room.ok(&format!("{train} --epochs {} --resume", done + 1));
     assert!(room.has("m.safetensors"));
 }
+
+/// Splines where nothing is asked for; a smooth flow where the objective has Jacobians in it.
+#[test]
+fn the_default_flow_suits_the_objective() {
+    let room = Room::new();
+    for (options, flow) in [
+        ("", "nsf"),
+        ("--alpha 0", "nsf"),
+        ("--alpha 0.01", "realnvp"),
+        ("--gauge principal", "realnvp"),
+        ("--scale-bound 1", "realnvp"),
+        ("--alpha 0.01 --flow nsf", "nsf"),
+    ] {
+        room.ok(&format!(
+            "train builtin:s-curve?n=60 --out m.safetensors --layers 2 --hidden 4 --epochs 1 {options}"
+        ));
+        assert_eq!(room.json("inspect m.safetensors")["record"]["flow"]["flow"], flow, "{options}");
+    }
+}
