@@ -160,7 +160,7 @@ fn table(lines: &[(&str, Findings)]) -> String {
         [mean, _] if mean.is_nan() => "-".to_owned(),
         [mean, error] => format!("{mean:.4} ± {error:.4}"),
     });
-    row("contrast of the latent axes (nats)", &|f| format!("{:.4}", f.contrast));
+    row("contrast of the latent axes (nats)", &|f| format!("{:.4}", f.contrast.max(0.0)));
     row("tangent plane, median angle (degrees)", &|f| format!("{:.2}", f.tangent));
     for (k, what) in ["arc", "width", "normal"].into_iter().enumerate() {
         row(&format!("local deviation, {what}: median error (%)"), &|f| {

@@ -121,7 +121,13 @@ fn drawable(chart: &Chart) -> Option<(Scale, Scale)> {
     };
     let points: Vec<(f64, f64, f64)> = chart.marks.iter().flat_map(both).collect();
     let bars = chart.marks.iter().any(|m| m.shape == Shape::Bars);
-    let x = Scale::over(points.iter().map(|p| p.0), chart.x.log)?;
+    // A bar is as wide as its distance from the next one: half of that stands beyond the first and the last place.
+    let mut places: Vec<f64> = points.iter().map(|p| p.0).collect();
+    places.sort_by(f64::total_cmp);
+    let gap = places.windows(2).map(|w| w[1] - w[0]).filter(|g| *g > 0.0).fold(f64::INFINITY, f64::min);
+    let half = if bars && !chart.x.log && gap.is_finite() { 0.5 * gap } else { 0.0 };
+    let sides = points.iter().flat_map(|p| [p.0 - half, p.0 + half]).filter(|v| v.is_finite());
+    let x = Scale::over(sides, chart.x.log)?;
     let ends = points.iter().flat_map(|p| [p.1, p.1 - p.2, p.1 + p.2]);
     let y = Scale::over(ends.chain(bars.then_some(0.0)), chart.y.log)?;
     Some((x, y))

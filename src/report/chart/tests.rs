@@ -125,3 +125,19 @@ fn units_are_equal_where_they_are_asked_for() {
     let (width, height) = (numbers[2] - numbers[0], numbers[3] - numbers[5]);
     assert!(width > 20.0 && (width - height).abs() < 0.25, "{numbers:?}");
 }
+
+/// Bars stand beside the axis, not across it, and inside the canvas.
+#[test]
+fn bars_have_room_at_both_ends() {
+    let x = vec![1.0, 2.0, 3.0];
+    let chart = Chart::new("t", Axis::linear("x"), Axis::linear("y")).mark("m", Shape::Bars, x, vec![1.0; 3]);
+    let text = svg(&chart, "c");
+    let document = Document::parse(&text).unwrap();
+    let axis = document.descendants().find(|n| n.attribute("class") == Some("axis")).unwrap();
+    let left = coordinates(axis)[0];
+    let bars: Vec<Node<'_, '_>> =
+        document.descendants().filter(|n| n.tag_name().name() == "rect").take(3).collect();
+    let [first, .., last] = &bars[..] else { panic!("{text}") };
+    let (first, last) = (coordinates(*first), coordinates(*last));
+    assert!(first[0] >= left && last[0] + last[2] <= WIDTH - RIGHT, "{left} {first:?} {last:?}");
+}
