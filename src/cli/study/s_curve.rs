@@ -16,22 +16,28 @@ use crate::train::{Gauge, Preprocess, TrainOptions, build};
 use eigenflow_linalg::Matrix;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
-use std::path::Path;
 
 /// Noise of the rows.
 const NOISE: f64 = 0.1;
 
-/// What is trained.
+/// What is trained: first without a gauge, then further with it.
 struct Size {
     rows: usize,
     tested: usize,
-    layers: usize,
-    hidden: usize,
-    epochs: usize,
+    preset: fn() -> Preset,
+    epochs: [usize; 2],
 }
 
-const FULL: Size = Size { rows: 20_000, tested: 2_000, layers: 10, hidden: 64, epochs: 100 };
-const QUICK: Size = Size { rows: 600, tested: 200, layers: 4, hidden: 16, epochs: 4 };
+const FULL: Size =
+    Size { rows: 20_000, tested: 2_000, preset: || Preset::named(Name::Nsf), epochs: [50, 12] };
+const QUICK: Size = Size {
+    rows: 600,
+    tested: 200,
+    preset: || Preset { layers: Some(2), hidden: Some(vec![16]), bins: Some(4), ..Preset::named(Name::Nsf) },
+    epochs: [4, 2],
+};
+/// Learning rates: of a fresh flow, and of one that only turns.
+const RATES: [f64; 2] = [5e-3, 2e-3];
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     folder(&a.out)?;
@@ -45,51 +51,41 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     let held = truth(size.tested, NOISE, s.seed());
     let query = format!("builtin:s-curve?n={}&noise={NOISE}&seed={}", size.rows, s.seed());
     let rows = s.data(&query)?.values;
-    for (label, file, gauge) in
-        [("no gauge", "plain", Gauge::None), ("principal gauge", "principal", Gauge::Principal)]
+    let mut before: Option<Flow<f64>> = None;
+    for (k, (label, file)) in
+        [("no gauge", "plain"), ("principal gauge", "principal")].into_iter().enumerate()
     {
         let path = a.out.join(format!("{file}.safetensors"));
         let flow = match stored(a, &path)? {
             Some(flow) => flow,
-            None => model(s, &rows, &size, gauge, label, &path)?,
+            None => {
+                let options = TrainOptions {
+                    epochs: size.epochs[k],
+                    lr: RATES[k],
+                    valid: 0.0,
+                    patience: 0,
+                    gauge: if k == 0 { Gauge::None } else { Gauge::Principal },
+                    seed: s.seed(),
+                    ..TrainOptions::default()
+                };
+                let start = match &before {
+                    Some(flow) => flow.cast::<f32>(),
+                    None => build(&(size.preset)(), Preprocess::Standardize, &rows, &options)?.flow,
+                };
+                fitted(s, label, start, &rows.cast(), None, &options, &["x", "y", "z"], &path)?
+            }
         };
         let (found, drawn) = findings(&flow, &held)?;
         charts.extend(correlations(file, &drawn, &found));
         charts.extend(shown(&flow, &held, file)?);
         lines.push((label, found));
+        before = Some(flow);
     }
     plot::write(s, &a.out, &charts)?;
     let object =
         Value::Object(lines.iter().map(|(n, f)| ((*n).to_owned(), as_json(f))).collect::<Map<_, _>>());
     write_findings(a, &object)?;
     if s.global.json { print_json(&object) } else { print(&table(&lines)) }
-}
-
-/// Trains a flow on the rows and saves it.
-fn model(
-    s: &Session,
-    rows: &Matrix<f64>,
-    size: &Size,
-    gauge: Gauge,
-    label: &str,
-    path: &Path,
-) -> Result<Flow<f64>, Failure> {
-    let preset = Preset {
-        layers: Some(size.layers),
-        hidden: Some(vec![size.hidden; 2]),
-        ..Preset::named(Name::Realnvp)
-    };
-    let options = TrainOptions {
-        epochs: size.epochs,
-        lr: 2e-3,
-        valid: 0.0,
-        patience: 0,
-        gauge,
-        seed: s.seed(),
-        ..TrainOptions::default()
-    };
-    let flow = build::<f64>(&preset, Preprocess::Standardize, rows, &options)?.flow;
-    fitted(s, label, flow, rows, None, &options, &["x", "y", "z"], path)
 }
 
 /// Path components against the truth.
