@@ -5,7 +5,7 @@ use super::output::{number, print, print_json};
 use super::session::Session;
 use crate::data::Element;
 use crate::flow::file::FORMAT_VERSION;
-use crate::flow::{AnyModel, Dequantize, Flow, Model, Role};
+use crate::flow::{AnyModel, Bijection, Dequantize, Flow, Model, Way};
 use crate::jacobian::condition_numbers;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -65,7 +65,7 @@ fn numbers<T: Element>(flow: &Flow<T>, k: usize) -> usize {
 }
 
 fn frozen<T: Element>(flow: &Flow<T>) -> usize {
-    flow.parameters().iter().filter(|p| p.role == Role::Frozen).map(|p| p.data.len()).sum()
+    flow.parameters().iter().filter(|p| !p.role.is_trained()).map(|p| p.data.len()).sum()
 }
 
 fn as_json<T: Element>(
@@ -80,7 +80,11 @@ fn as_json<T: Element>(
         .enumerate()
         .map(|(k, layer)| {
             let preprocessing = k < flow.preprocessing();
-            json!({ "layer": layer, "parameters": numbers(flow, k), "preprocessing": preprocessing })
+            let [normalize, generate] = layer.ways();
+            json!({
+                "layer": layer, "parameters": numbers(flow, k), "preprocessing": preprocessing,
+                "normalize": normalize, "generate": generate,
+            })
         })
         .collect();
     json!({
@@ -101,6 +105,35 @@ fn as_json<T: Element>(
         },
         "record": model.record,
     })
+}
+
+/// A line a layer, and what the ways of computing it cost where they are not formulas alone.
+fn layers_text<T: Element>(flow: &Flow<T>, text: &mut String) {
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "\nlayer  kind              parameters  normalize    generate");
+    for (k, layer) in flow.layers().iter().enumerate() {
+        let [normalize, generate] = layer.ways().map(in_words);
+        let note = if k < flow.preprocessing() { "  preprocessing" } else { "" };
+        let (kind, numbers) = (crate::flow::Layer::kind(layer), numbers(flow, k));
+        let line = format!("{k:>5}  {kind:<16}  {numbers:>10}  {normalize:<11}  {generate:<11}{note}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    let any = |way| flow.layers().iter().any(|layer| layer.ways().contains(&way));
+    if any(Way::Sequential) {
+        let _ =
+            writeln!(text, "sequential: column after column, at most {} passes of the network", flow.dim());
+    }
+    if any(Way::Numeric) {
+        let _ = writeln!(text, "numeric: solves an equation a row, to a few roundings");
+    }
+}
+
+fn in_words(way: Way) -> &'static str {
+    match way {
+        Way::ClosedForm => "closed form",
+        Way::Sequential => "sequential",
+        Way::Numeric => "numeric",
+    }
 }
 
 fn as_text<T: Element>(
@@ -132,12 +165,7 @@ fn as_text<T: Element>(
         let _ = writeln!(text, "base: {}", flow.base().as_str());
     }
     let _ = writeln!(text, "parameters: {} trained, {} frozen", flow.trained(), frozen(flow));
-    let _ = writeln!(text, "\nlayer  kind              parameters");
-    for (k, layer) in flow.layers().iter().enumerate() {
-        let note = if k < flow.preprocessing() { "  preprocessing" } else { "" };
-        let _ =
-            writeln!(text, "{k:>5}  {:<16}  {:>10}{note}", crate::flow::Layer::kind(layer), numbers(flow, k));
-    }
+    layers_text(flow, &mut text);
     let _ = match condition {
         Ok(c) => writeln!(
             text,

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod compare;
 mod components;
+mod config;
 mod context;
 mod covariance;
 mod data;
@@ -120,14 +121,21 @@ impl Command {
 
 /// Runs the command line of this process; gives its exit code.
 pub fn main() -> ExitCode {
-    let result = match Cli::try_parse() {
-        Ok(cli) => run(&cli),
-        Err(error) => usage(&error),
-    };
-    match result {
+    match parsed().and_then(|cli| cli.map_or_else(|error| usage(&error), |cli| run(&cli))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// The options of the command line, and of the file that it names.
+fn parsed() -> Result<Result<Cli, clap::Error>, Failure> {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let command = Cli::command();
+    let (all, file) = config::with_file(&command, given.clone())?;
+    Ok(Cli::try_parse_from(all).map_err(|error| match &file {
+        Some(file) => config::blame(&command, &given, file, &error),
+        None => error,
+    }))
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
@@ -172,8 +180,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
 /// Help and version go to standard output, everything else is a usage error.
 fn usage(error: &clap::Error) -> Result<(), Failure> {
     if error.use_stderr() {
-        let text = error.render().to_string();
-        return Err(Failure::Input(text.trim_start_matches("error: ").trim_end().to_owned()));
+        return Err(Failure::Input(config::text(error)));
     }
     let styled = error.render();
     let text = if std::io::stdout().is_terminal() { styled.ansi().to_string() } else { styled.to_string() };

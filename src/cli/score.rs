@@ -1,6 +1,7 @@
 //! `score MODEL DATA`.
 
 use super::failure::Failure;
+use super::log_prob::DRAWS;
 use super::output::{number, print, print_json};
 use super::session::Session;
 use crate::data::{Element, Source, Table};
@@ -19,8 +20,9 @@ pub(crate) struct Arguments {
     model: PathBuf,
     /// Rows that the model has not seen
     data: String,
-    /// Draws of the rest of each number, for a model of dequantised whole numbers: more bring the bound nearer to the probability
-    #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    /// Draws of the rest of each number, for a model of dequantised whole numbers: more bring the bound nearer to the
+    /// probability; or of an estimated log-determinant (residual layers of more than 64 columns)
+    #[arg(long, value_name = "K", default_value_t = DRAWS, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     draws: u64,
     /// A second model, compared row by row
     #[arg(long, value_name = "MODEL2")]
@@ -44,7 +46,7 @@ impl Mean {
 }
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
-    let Scored { log_p, table, bound } = log_densities(s, a, &a.model)?;
+    let Scored { log_p, table, bound, estimate } = log_densities(s, a, &a.model)?;
     let nll = Mean::of(&log_p.iter().map(|p| -p).collect::<Vec<f64>>());
     let bits = |nats: f64| nats / (table.cols() as f64 * std::f64::consts::LN_2);
     let gaussian = gaussian_nll(&table)?;
@@ -69,7 +71,8 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             "standard_error": number(nll.error),
             "bits_per_dimension": number(bits(nll.mean)),
             "bound": bound,
-            "draws": bound.then_some(a.draws),
+            "draws": (bound || estimate.is_some()).then_some(a.draws),
+            "estimate_standard_error": estimate.map(number),
             "gaussian_nll": match gaussian { Gaussian::Nll(g) => number(g), Gaussian::Unbounded(_) => number(f64::NEG_INFINITY) },
             "null_directions": match gaussian { Gaussian::Nll(_) => 0, Gaussian::Unbounded(k) => k },
             "truth": truth.as_ref().map(|(t, gap)| json!({
@@ -96,6 +99,13 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         let _ = writeln!(
             text,
             "                    of whole numbers: an upper bound, from {k} draws of the rest of each (--draws)"
+        );
+    }
+    if let Some(error) = estimate {
+        let k = a.draws;
+        let _ = writeln!(
+            text,
+            "                    with estimated log-determinants: {error:.6} of the error are theirs, from {k} draws (--draws)"
         );
     }
     let _ = writeln!(text, "bits per dimension  {:.6}", bits(nll.mean));
@@ -130,18 +140,23 @@ struct Scored {
     log_p: Vec<f64>,
     table: Table,
     bound: bool,
+    /// Where log-determinants are estimated, the standard error of the mean that comes from that alone.
+    estimate: Option<f64>,
 }
 
 fn log_densities(s: &Session, a: &Arguments, path: &Path) -> Result<Scored, Failure> {
     fn of<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<Scored, Failure> {
         let rows = s.data_for(&a.data, model)?;
         let bound = !model.flow.dequantize().is_none();
-        let log_p = if bound {
-            model.flow.log_probability_bound(&rows.x, a.draws as usize, s.seed())
-        } else {
-            model.flow.log_density(&rows.x).map(|p| p.into_iter().map(eigenflow_linalg::Real::f64).collect())
-        };
-        Ok(Scored { log_p: log_p.map_err(|e| rows.at(e))?, table: rows.table, bound })
+        let draws = a.draws as usize;
+        if bound {
+            let log_p = model.flow.log_probability_bound(&rows.x, draws, s.seed()).map_err(|e| rows.at(e))?;
+            return Ok(Scored { log_p, table: rows.table, bound, estimate: None });
+        }
+        let found = model.flow.log_density_estimate(&rows.x, draws, s.seed()).map_err(|e| rows.at(e))?;
+        let square: f64 = found.errors.iter().map(|e| e * e).sum();
+        let estimate = model.flow.is_estimated().then(|| square.sqrt() / found.errors.len() as f64);
+        Ok(Scored { log_p: found.values, table: rows.table, bound, estimate })
     }
     match s.model(path)? {
         AnyModel::F32(model) => of(s, a, &model),

@@ -1,4 +1,4 @@
-//! What a new model is and how it is trained: options of the command line, or keys of a TOML file.
+//! What a new model is and how it is trained.
 
 use super::failure::Failure;
 use crate::data::Table;
@@ -8,11 +8,10 @@ use crate::train::{self, Design, Gauge, Preprocess, Race, Schedule, TrainOptions
 use eigenflow_linalg::Real;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// The options that a file can hold too; the command line wins.
-#[derive(clap::Args, Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+/// Options of a new model and its training.
+#[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Settings {
     /// Flow: affine, glow, iaf, maf, nice, nsf, nsf-ar, paper, paper-tril, planar, radial, realnvp, residual or sylvester
     /// [default: nsf in train, but realnvp with --alpha, --gauge or --scale-bound; realnvp in other commands]
@@ -130,14 +129,7 @@ pub(crate) struct Settings {
     /// Weight of the gauge's penalty [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub gauge_weight: Option<f64>,
-}
-
-/// Settings, and the file that holds those that are not given.
-#[derive(clap::Args, Clone, Debug)]
-pub(crate) struct WithFile {
-    #[command(flatten)]
-    settings: Settings,
-    /// TOML file with any of these options as keys (flow = "realnvp", hidden = [64, 64]); options on the command line win
+    /// TOML file with any options of the command as keys (flow = "realnvp", hidden = [64, 64]); options on the command line win
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
 }
@@ -160,8 +152,7 @@ pub(crate) enum Family {
 }
 
 /// Where validation or test rows come from.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Valid {
     /// A fraction of the data.
     Fraction(f64),
@@ -184,67 +175,6 @@ fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 fn flow(text: &str) -> Result<Name, String> {
     named(text).map_err(|_| format!("this flow is not built; there are: {}", NAMES.join(", ")))
-}
-
-macro_rules! prefer {
-    ($first:expr, $second:expr, $($field:ident),* $(,)?) => {
-        Settings { $($field: $first.$field.or($second.$field)),* }
-    };
-}
-
-impl WithFile {
-    /// The settings of the command line, and of the file where those are silent.
-    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        let given = self.settings.clone();
-        let Some(path) = &self.config else { return Ok(given) };
-        let file = read(path)?;
-        Ok(prefer!(
-            given,
-            file,
-            flow,
-            layers,
-            hidden,
-            residual,
-            activation,
-            bins,
-            scale_bound,
-            mask,
-            batch_norm,
-            output_affine,
-            base,
-            base_components,
-            base_fixed,
-            support,
-            preprocess,
-            epochs,
-            batch,
-            lr,
-            schedule,
-            warm_up,
-            average,
-            weight_decay,
-            alpha,
-            alpha_weights,
-            noise,
-            valid,
-            test,
-            patience,
-            max_condition,
-            jitter_columns,
-            clip,
-            stochastic_penalty,
-            gauge,
-            gauge_weight,
-        ))
-    }
-}
-
-fn read(path: &Path) -> Result<Settings, Failure> {
-    let file = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Failure::Input(format!("--config {file}: cannot be read: {e}")))?;
-    toml::from_str(&text)
-        .map_err(|e| Failure::Input(format!("--config {file}: {}", e.to_string().trim_end())))
 }
 
 impl Settings {

@@ -8,6 +8,7 @@ use super::rounding::RoundingAt;
 use eigenflow_autodiff::{Recorder, Var};
 use eigenflow_linalg::{Matrix, Real};
 use rand_pcg::Pcg64;
+use serde::Serialize;
 
 /// A parameter matrix as a bijection declares it.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,15 @@ pub enum Role {
     Bias,
     /// Set from data, not trained.
     Frozen,
+    /// The number of the draw of an estimate: another one in every training step.
+    Draw,
+}
+
+impl Role {
+    /// Whether training moves it by a gradient.
+    pub fn is_trained(self) -> bool {
+        matches!(self, Self::Weight | Self::Bias)
+    }
 }
 
 impl Declaration {
@@ -66,6 +76,18 @@ pub enum Growth {
     Polynomial,
     /// Exponential: one such layer has finite moments, two stacked ones have none.
     Exponential,
+}
+
+/// How a direction of a layer is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// By a formula.
+    ClosedForm,
+    /// One place of an order after the other: at most `D` passes of the other direction.
+    Sequential,
+    /// By solving an equation, to a few roundings.
+    Numeric,
 }
 
 /// Where a layer records: its parameters, and whether this is training.
@@ -138,6 +160,11 @@ pub trait Bijection {
     /// What is wrong with the fields, if they come from a file that was tampered with.
     fn check(&self) -> Result<(), &'static str> {
         Ok(())
+    }
+
+    /// How `normalize` and `generate` are computed.
+    fn ways(&self) -> [Way; 2] {
+        [Way::ClosedForm; 2]
     }
 
     /// How smooth the map is.

@@ -60,14 +60,26 @@ impl<T: Real> Flow<T> {
         recorded(x, range.start..end)
     }
 
-    /// `log p(x)` of each row, in nats: `-(D ln 2π + |f(x)|²)/2 + log|det J(x)|`.
+    /// `log p(x)` of each row, in nats: `-(D ln 2π + |f(x)|²)/2 + log|det J(x)|`. Where the log-determinant is an estimate
+    /// ([`Flow::is_estimated`]) this is one draw.
     ///
     /// # Errors
     /// As [`Flow::normalize`].
     pub fn log_density(&self, x: &Matrix<T>) -> Result<Vec<T>, Error> {
         self.check_rows("data", x)?;
-        let all = 0..self.layers().len();
-        let mut out = self.run(x, |params, x| vec![self.record_log_density(params, x, all.clone())])?;
+        self.density_checked(x, self.replay(&self.density_program(), x)?)
+    }
+
+    /// The program of [`Flow::log_density`].
+    pub(super) fn density_program(&self) -> Program<T> {
+        Program::record(|r| {
+            let x = r.batch(self.dim());
+            vec![self.record_log_density(&self.declare(r), x, 0..self.layers().len())]
+        })
+    }
+
+    /// What that program gave, if every number is one.
+    pub(super) fn density_checked(&self, x: &Matrix<T>, mut out: Vec<Vec<T>>) -> Result<Vec<T>, Error> {
         let log_p = out.pop().unwrap_or_default();
         // Outside a bounded base the density is zero; anything else is out of range.
         let honest = |p: &T| p.is_finite() || (self.is_bounded() && *p == -T::INFINITY);
@@ -169,10 +181,20 @@ impl<T: Real> Flow<T> {
 
     /// Runs a program whose batch inputs are the samples and, declared after them, their contexts.
     pub(crate) fn replay(&self, program: &Program<T>, x: &Matrix<T>) -> Result<Vec<Vec<T>>, Error> {
+        self.replay_with(program, x, &self.slices())
+    }
+
+    /// The same with these parameters.
+    pub(super) fn replay_with(
+        &self,
+        program: &Program<T>,
+        x: &Matrix<T>,
+        slices: &[&[T]],
+    ) -> Result<Vec<Vec<T>>, Error> {
         let (own, context) = self.split(x.data());
         let both = [&own[..], &context];
         let inputs = if self.context_columns() == 0 { &both[..1] } else { &both };
-        Ok(program.run(x.rows(), inputs, &self.slices())?)
+        Ok(program.run(x.rows(), inputs, slices)?)
     }
 
     /// That rows have the model's width (with that of its context, if it has one) and finite entries.

@@ -1,6 +1,6 @@
 //! Every bijection, listed once.
 
-use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness, Values};
+use super::bijection::{Bijection, Declaration, Growth, Scope, Smoothness, Values, Way};
 use super::bijections::{
     ActNorm, Affine, Asinh, Autoregressive, Banana, BatchNorm, Conditional, Coupling, Exp, GeneralCoupling,
     Householder, LeakyRelu, Logit, LuLinear, Permutation, Planar, PolarShear, Prelu, Radial, Residual,
@@ -89,6 +89,10 @@ macro_rules! registry {
 
             fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {
                 match self { $(Self::$layer(l) => l.check_parameters(parameters),)* }
+            }
+
+            fn ways(&self) -> [Way; 2] {
+                match self { $(Self::$layer(l) => l.ways(),)* }
             }
 
             fn smoothness(&self) -> Smoothness {

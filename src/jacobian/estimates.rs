@@ -2,35 +2,12 @@
 
 use super::exact::Direction;
 use super::products::JacobianProducts;
-use crate::flow::{Error, Flow};
+use crate::flow::{Error, Estimate, Flow};
 use crate::random::generator;
 use eigenflow_linalg::eigen::eigh;
 use eigenflow_linalg::{Matrix, Real};
 use rand::Rng;
 use rayon::prelude::*;
-
-/// An estimate for each row, and the standard error of each.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Estimate {
-    /// The estimates.
-    pub values: Vec<f64>,
-    /// Their standard errors over the probes.
-    pub errors: Vec<f64>,
-}
-
-impl Estimate {
-    /// Means over probes, `per_probe` being `[N, probes]`.
-    fn over(per_probe: &Matrix<f64>) -> Self {
-        let m = per_probe.cols() as f64;
-        let of = |row: &[f64]| {
-            let mean = row.iter().sum::<f64>() / m;
-            let square = row.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (m - 1.0);
-            (mean, (square / m).sqrt())
-        };
-        let (values, errors) = (0..per_probe.rows()).map(|i| of(per_probe.row(i))).unzip();
-        Self { values, errors }
-    }
-}
 
 /// Signs for the probes of every row: row `n` has a generator of its own.
 fn signs<T: Real>(rows: usize, probes: usize, dim: usize, seed: u64) -> Vec<T> {

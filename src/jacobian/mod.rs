@@ -6,7 +6,8 @@ mod leading;
 mod products;
 mod spectrum;
 
-pub use estimates::{Estimate, frobenius_estimate, log_det_estimate};
+pub use crate::flow::Estimate;
+pub use estimates::{frobenius_estimate, log_det_estimate};
 pub use exact::{Direction, Route, jacobians};
 pub use leading::{LeadingCovariance, leading_condition_numbers, leading_covariance};
 pub use products::JacobianProducts;

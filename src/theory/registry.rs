@@ -41,10 +41,16 @@ pub const NORMAL: [&str; 18] = [
     "D1",
 ];
 
+/// Claims that look at exact log-densities.
+const EXACT: [&str; 12] = ["G3", "G4", "G5", "S1", "S2a", "S2b", "S4", "S5", "S6", "C3", "C4", "D1"];
+
 /// What a claim requires of a model that this one does not have.
 pub fn missing(id: &str, flow: &Flow<f64>) -> Option<&'static str> {
     if !flow.context().is_empty() {
         return Some("requires one context: check the flow at it (`Flow::at`)");
+    }
+    if flow.is_estimated() && EXACT.contains(&id) {
+        return Some("requires an exact log-determinant, which a residual layer has up to 64 columns");
     }
     (!flow.base().is_standard() && NORMAL.contains(&id)).then_some("requires a standard normal base")
 }

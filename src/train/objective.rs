@@ -77,7 +77,7 @@ pub(crate) fn step<T: Real>(
     let of_core: Vec<usize> =
         of_layers.chain(flow.base_parameters()).chain(flow.dequantizer_parameters()).collect();
     let trained: Vec<usize> =
-        of_core.into_iter().filter(|&k| flow.parameters()[k].role != Role::Frozen).collect();
+        of_core.into_iter().filter(|&k| flow.parameters()[k].role.is_trained()).collect();
     let mut updated = Vec::new();
     let program = Program::try_record(|r| {
         let x = r.batch(flow.dim());

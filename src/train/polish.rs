@@ -7,7 +7,7 @@
 
 use super::objective::jacobian_norm;
 use crate::flow::bijections::Form;
-use crate::flow::{Error, Flow, Layer, Role};
+use crate::flow::{Error, Flow, Layer};
 use eigenflow_autodiff::Program;
 use eigenflow_linalg::Matrix;
 use eigenflow_linalg::eigen::eigh;
@@ -69,7 +69,7 @@ pub fn output_affine(flow: &Flow<f64>) -> Option<usize> {
 /// Indices of the parameters of the core that are trained.
 pub fn trained(flow: &Flow<f64>) -> Vec<usize> {
     let core = flow.core().flat_map(|k| flow.parameters_of(k));
-    core.filter(|&k| flow.parameters()[k].role != Role::Frozen).collect()
+    core.filter(|&k| flow.parameters()[k].role.is_trained()).collect()
 }
 
 /// `E[-log p + α‖J‖²_F]` of the core on rows in training units, and its gradients in the parameters

@@ -101,8 +101,11 @@ impl<T: Real> Stepper<T> {
             self.column[chosen] = T::ONE;
         }
         {
+            // Estimates are drawn anew.
+            let draws = flow.draws(self.seed, self.adam.steps as u64);
             let mut shared: SmallVec<[&[T]; MANY]> =
                 flow.parameters().iter().map(|p| p.data.as_slice()).collect();
+            draws.iter().for_each(|(p, draw)| shared[*p] = draw);
             shared.push(&per_row);
             if self.step.contrast == Contrast::Stochastic {
                 shared.push(&self.column);

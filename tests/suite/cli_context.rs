@@ -106,7 +106,8 @@ fn wrong_contexts_are_said_to_be_so() {
     room.says("inspect m.safetensors --context t", 2, &["--context"]);
     room.says("train d.csv --context t --flow affine --out n.safetensors", 2, &["--context", "realnvp"]);
     room.says("train d.csv --context x,y,t,class --out n.safetensors", 2, &["leaves no column"]);
-    room.says("verify d.csv --context t", 2, &["--context", "--model"]);
+    room.says("verify --context t", 2, &["--context", "DATA"]);
+    room.says("verify d.csv --context q", 2, &["--context", "no column 'q'"]);
     room.ok(&format!("train d.csv --columns x,y --out u.safetensors {TINY} --quiet"));
     room.says("log-prob u.safetensors d.csv --context t", 2, &["takes no context"]);
     room.says("sample u.safetensors -n 2 --context t=1", 2, &["takes no context"]);
@@ -137,6 +138,21 @@ fn a_conditional_model_is_trained_on_and_verified() {
     );
     assert_eq!((&report["counts"]["fails"], &report["counts"]["holds"]), (&0.into(), &12.into()));
     room.ok("verify --model m.safetensors --context t=0.5,class=1 --quick --claims S6,C1 --quiet");
+    // A conditional model that verify trains itself, at contexts of its rows.
+    let report = room.json(&format!(
+        "verify d.csv --context class:one-hot --columns x,y {TINY} --quick --claims S6,C1,C3 --out v --quiet"
+    ));
+    let sections = report["sections"].as_array().unwrap();
+    assert_eq!(sections.len(), 2);
+    for section in sections {
+        assert!(section["data"].as_str().unwrap().contains("d.csv at class = "), "{section}");
+        // Each class has a third of the rows, nine tenths of them to train on.
+        assert!(section["notes"].to_string().contains("rows of d.csv with this context"), "{section}");
+    }
+    assert_eq!((&report["counts"]["fails"], &report["counts"]["holds"]), (&0.into(), &6.into()));
+    let about = room.json("inspect v/model.safetensors");
+    assert_eq!(about["columns"], serde_json::json!(["x", "y"]));
+    assert_eq!(about["context"][0]["levels"], serde_json::json!(["0", "1", "2"]));
 }
 
 #[test]

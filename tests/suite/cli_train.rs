@@ -15,6 +15,26 @@ fn options_come_from_a_file_and_the_command_line_wins() {
     assert_eq!(record["epochs"].as_array().unwrap().len(), 1);
     assert_eq!((&record["flow"]["layers"], &record["options"]["alpha"]), (&3.into(), &0.5.into()));
     assert_eq!((&record["rows"], &record["valid-rows"]), (&75.into(), &25.into()));
+    // Options that are no settings of a flow, in the file too; whose fault it is, is said.
+    room.write("all.toml", "out = \"all.safetensors\"\nflow = \"nice\"\nlayers = 2\nhidden = 4\nepochs = 1\ncontext = [\"s\"]\nquiet = true\nseed = 7\n");
+    room.write(
+        "rows.csv",
+        (0..40)
+            .map(|i| format!("{},{},{}\n", i * 7 % 11, i * 3 % 5, i % 2))
+            .fold("a,b,s\n".to_owned(), |t, l| t + &l),
+    );
+    room.ok("train rows.csv --config all.toml");
+    let about = room.json("inspect all.safetensors");
+    assert_eq!((&about["context"][0]["name"], &about["record"]["options"]["seed"]), (&"s".into(), &7.into()));
+    room.write("whole.toml", "dequantize = \"uniform\"\nexclude = \"s\"\nseeds = 2\n");
+    room.ok(
+        "train rows.csv --out d.safetensors --config whole.toml --layers 2 --hidden 4 --epochs 1 --quiet",
+    );
+    let about = room.json("inspect d.safetensors");
+    assert_eq!((&about["dim"], &about["dequantize"]["kind"]), (&2.into(), &"uniform".into()));
+    room.says("train rows.csv --out d.safetensors --config whole.toml --lr x", 2, &["--lr", "invalid"]);
+    room.write("bad.toml", "lr = \"x\"\n");
+    room.says("train rows.csv --out d.safetensors --config bad.toml", 2, &["--config bad.toml", "--lr", "x"]);
     room.write("bad.toml", "flow = \"realnvp\"\nlearning-rate = 3\n");
     room.says(
         "train builtin:s-curve?n=9 --out n.safetensors --config bad.toml",

@@ -3,7 +3,7 @@
 use crate::zoo;
 
 use eigenflow::flow::bijections::{Asinh, BatchNorm};
-use eigenflow::flow::{Flow, Role, base};
+use eigenflow::flow::{Flow, base};
 use eigenflow::random::generator;
 use eigenflow_autodiff::{Program, Recorder, Var, pull_jacobian, push_jacobian};
 use eigenflow_linalg::Matrix;
@@ -54,7 +54,7 @@ fn gradient_agrees(
     let mut flow = case.flow.clone();
     for (p, gradient) in gradient.iter().enumerate() {
         let len = flow.parameters()[p].data.len();
-        if flow.parameters()[p].role == Role::Frozen || len == 0 {
+        if !flow.parameters()[p].role.is_trained() || len == 0 {
             continue;
         }
         let chosen: Vec<usize> = if len <= entries {

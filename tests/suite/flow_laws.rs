@@ -2,11 +2,12 @@
 
 use crate::zoo;
 
-use eigenflow::flow::Flow;
 use eigenflow::flow::bijection::Bijection;
 use eigenflow::flow::bijections::{Affine, Coupling, Form};
 use eigenflow::flow::conditioner::Activation;
+use eigenflow::flow::{Flow, Layer, Way};
 use eigenflow::jacobian::{Direction, Route, jacobians};
+use eigenflow_autodiff::Program;
 use eigenflow_linalg::svd::singular_values;
 use eigenflow_linalg::{Matrix, Real, lu};
 use zoo::{Anatomy, Case, DIMS, Worst, distance, row, rows};
@@ -215,4 +216,31 @@ fn values_are_those_that_are_recorded() {
         }
     }
     assert!(replayed > 10);
+}
+
+/// What a layer says of its ways is what it records: an equation is solved where there is no formula, and nowhere else.
+#[test]
+fn a_layer_says_how_it_is_computed() {
+    let context = Layer::conditional_examples(3, 2);
+    let all = DIMS.iter().flat_map(|&d| Layer::examples(d)).chain(context);
+    for layer in all.filter(|l| l.kind() != "swiss-roll") {
+        let flow = Flow::<f64>::new(vec![layer.clone()], 0, 0).unwrap();
+        let solves = |generate: bool| {
+            let program = Program::record(|r| {
+                let v = r.batch(flow.dim());
+                let params = flow.declare(r);
+                let recorded = if generate {
+                    flow.record_generate(&params, v, 0..1)
+                } else {
+                    flow.record_normalize(&params, v, 0..1, false)
+                };
+                vec![recorded.out]
+            });
+            format!("{program:?}").contains("Implicit(")
+        };
+        let solved = layer.ways().map(|way| way != Way::ClosedForm);
+        assert_eq!(solved, [solves(false), solves(true)], "{layer:?}");
+    }
+    let roll = Layer::examples(3).into_iter().find(|l| l.kind() == "swiss-roll").unwrap();
+    assert_eq!(roll.ways(), [Way::Numeric, Way::ClosedForm]);
 }

@@ -27,6 +27,7 @@ mod flow_bases;
 mod flow_conditional;
 mod flow_dequantize;
 mod flow_edges;
+mod flow_estimates;
 mod flow_fused;
 mod flow_gradients;
 mod flow_implicit;

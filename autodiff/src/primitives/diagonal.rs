@@ -6,7 +6,8 @@
 //! derivatives of one trilinear form `Σ_j v_j W[j, c] B[s_j, c]`, so they are closed under
 //! differentiation.
 
-use super::cotangent;
+use super::linear::Linear;
+use super::single;
 use crate::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents, shape_error};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
@@ -39,11 +40,6 @@ fn sum<'t, T: Real>(
     one(a).add(one(b), r, shape)
 }
 
-/// The single tangent of an input, if not zero.
-fn single<'t, T: Real>(r: &'t Recorder<T>, x: Var<'t, T>, dx: &Tangent<'t, T>) -> Option<Var<'t, T>> {
-    dx.to_dense(r, x.shape()).map(|(_, block)| block)
-}
-
 /// `out[n, s_j, j] = v[n, j]`, zero elsewhere.
 #[derive(Clone, Debug)]
 pub struct DiagonalToBlock(pub Seeds);
@@ -64,7 +60,7 @@ pub struct RowDot(pub Seeds);
 #[derive(Clone, Debug)]
 pub struct RowOuter(pub Seeds);
 
-impl<T: Real> Primitive<T> for DiagonalToBlock {
+impl Linear for DiagonalToBlock {
     fn name(&self) -> &'static str {
         "diagonal_to_block"
     }
@@ -76,7 +72,7 @@ impl<T: Real> Primitive<T> for DiagonalToBlock {
         Ok(smallvec![inputs[0].with_tangents(self.0.tangents)])
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let cols = self.0.of_column.len();
         cx.outputs[0].fill(T::ZERO);
         for n in 0..cx.rows {
@@ -87,29 +83,12 @@ impl<T: Real> Primitive<T> for DiagonalToBlock {
         }
     }
 
-    fn jvp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        Ok(smallvec![dx[0].linear(r, x[0].shape(), y[0].cols(), |t| r.apply(self.clone(), &[t]))])
-    }
-
-    fn vjp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        _x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        Ok(cotangent(dy, need, |dy| r.apply(BlockToDiagonal(self.0.clone()), &[dy])))
+    fn pull<'t, T: Real>(&self, r: &'t Recorder<T>, _from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        r.apply(BlockToDiagonal(self.0.clone()), &[dy])
     }
 }
 
-impl<T: Real> Primitive<T> for BlockToDiagonal {
+impl Linear for BlockToDiagonal {
     fn name(&self) -> &'static str {
         "block_to_diagonal"
     }
@@ -121,7 +100,7 @@ impl<T: Real> Primitive<T> for BlockToDiagonal {
         Ok(smallvec![inputs[0].with_tangents(1)])
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let cols = self.0.of_column.len();
         for n in 0..cx.rows {
             let block = &cx.inputs[0][n * cols * self.0.tangents..];
@@ -131,25 +110,8 @@ impl<T: Real> Primitive<T> for BlockToDiagonal {
         }
     }
 
-    fn jvp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        Ok(smallvec![dx[0].linear(r, x[0].shape(), y[0].cols(), |t| r.apply(self.clone(), &[t]))])
-    }
-
-    fn vjp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        _x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        Ok(cotangent(dy, need, |dy| r.apply(DiagonalToBlock(self.0.clone()), &[dy])))
+    fn pull<'t, T: Real>(&self, r: &'t Recorder<T>, _from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        r.apply(DiagonalToBlock(self.0.clone()), &[dy])
     }
 }
 

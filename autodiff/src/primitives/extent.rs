@@ -1,7 +1,8 @@
 //! Changes of extent: broadcasting, and the sums that are its transpose.
 
-use super::{cotangent, key};
-use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape_error};
+use super::key;
+use super::linear::Linear;
+use crate::primitive::{Eval, Key, Shapes, shape_error};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
 use smallvec::smallvec;
@@ -39,7 +40,7 @@ fn shape_key(shape: Shape) -> (u64, u64) {
     }
 }
 
-impl<T: Real> Primitive<T> for Broadcast {
+impl Linear for Broadcast {
     fn name(&self) -> &'static str {
         "broadcast"
     }
@@ -51,7 +52,7 @@ impl<T: Real> Primitive<T> for Broadcast {
         Ok(smallvec![self.to])
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let (from, x) = (cx.input_shapes[0], cx.inputs[0]);
         let (cols, tangents) = (self.to.cols(), self.to.tangents());
         if x.len() == 1 {
@@ -66,25 +67,18 @@ impl<T: Real> Primitive<T> for Broadcast {
         }
     }
 
-    fn jvp<'t>(
+    fn push<'t, T: Real>(
         &self,
         r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        Ok(smallvec![dx[0].broadcast(r, x[0].shape(), self.to)])
+        from: Shape,
+        _to: Shape,
+        dx: &Tangent<'t, T>,
+    ) -> Tangent<'t, T> {
+        dx.broadcast(r, from, self.to)
     }
 
-    fn vjp<'t>(
-        &self,
-        _r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        Ok(cotangent(dy, need, |dy| super::binary::reduce(dy, self.to, x[0].shape())))
+    fn pull<'t, T: Real>(&self, _r: &'t Recorder<T>, from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        super::binary::reduce(dy, self.to, from)
     }
 
     fn key(&self) -> Option<Key> {
@@ -93,7 +87,7 @@ impl<T: Real> Primitive<T> for Broadcast {
     }
 }
 
-impl<T: Real> Primitive<T> for SumTo {
+impl Linear for SumTo {
     fn name(&self) -> &'static str {
         "sum"
     }
@@ -105,7 +99,7 @@ impl<T: Real> Primitive<T> for SumTo {
         Ok(smallvec![self.to])
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let (from, x) = (cx.input_shapes[0], cx.inputs[0]);
         let (cols, tangents) = (from.cols(), from.tangents());
         let y = &mut *cx.outputs[0];
@@ -126,35 +120,24 @@ impl<T: Real> Primitive<T> for SumTo {
         }
     }
 
-    fn jvp<'t>(
+    fn push<'t, T: Real>(
         &self,
         r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        let from = x[0].shape();
-        Ok(smallvec![dx[0].linear(r, from, self.to.cols(), |block| {
+        from: Shape,
+        _to: Shape,
+        dx: &Tangent<'t, T>,
+    ) -> Tangent<'t, T> {
+        dx.linear(r, from, self.to.cols(), |block| {
             // A block of seeds stays: it never crosses a sum over rows.
             let seeded = block.shape().tangents() != from.tangents();
             block.sum_to(if seeded { self.to.with_tangents(block.shape().tangents()) } else { self.to })
-        })])
+        })
     }
 
-    fn vjp<'t>(
-        &self,
-        _r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        let from = x[0].shape();
-        Ok(cotangent(dy, need, |dy| {
-            // A block of seeds on the cotangent stays.
-            let seeds = dy.shape().tangents().max(from.tangents());
-            dy.broadcast_to(from.with_tangents(seeds))
-        }))
+    fn pull<'t, T: Real>(&self, _r: &'t Recorder<T>, from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        // A block of seeds on the cotangent stays.
+        let seeds = dy.shape().tangents().max(from.tangents());
+        dy.broadcast_to(from.with_tangents(seeds))
     }
 
     fn key(&self) -> Option<Key> {
@@ -186,7 +169,7 @@ pub struct TakeTangents {
     pub count: usize,
 }
 
-impl<T: Real> Primitive<T> for PlaceTangents {
+impl Linear for PlaceTangents {
     fn name(&self) -> &'static str {
         "place_tangents"
     }
@@ -198,7 +181,7 @@ impl<T: Real> Primitive<T> for PlaceTangents {
         Ok(smallvec![inputs[0].with_tangents(self.total)])
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let (part, whole) = (cx.input_shapes[0].unit(), cx.output_shapes[0].unit());
         let at = self.at * cx.input_shapes[0].cols();
         cx.outputs[0].fill(T::ZERO);
@@ -207,30 +190,13 @@ impl<T: Real> Primitive<T> for PlaceTangents {
         }
     }
 
-    fn jvp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        Ok(smallvec![dx[0].linear(r, x[0].shape(), y[0].cols(), |t| r.apply(*self, &[t]))])
-    }
-
-    fn vjp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        let count = x[0].shape().tangents();
-        Ok(cotangent(dy, need, |dy| r.apply(TakeTangents { at: self.at, count }, &[dy])))
+    fn pull<'t, T: Real>(&self, r: &'t Recorder<T>, from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        let count = from.tangents();
+        r.apply(TakeTangents { at: self.at, count }, &[dy])
     }
 }
 
-impl<T: Real> Primitive<T> for TakeTangents {
+impl Linear for TakeTangents {
     fn name(&self) -> &'static str {
         "take_tangents"
     }
@@ -242,7 +208,7 @@ impl<T: Real> Primitive<T> for TakeTangents {
         Ok(smallvec![inputs[0].with_tangents(self.count)])
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let (whole, part) = (cx.input_shapes[0].unit(), cx.output_shapes[0].unit());
         let at = self.at * cx.input_shapes[0].cols();
         for n in 0..cx.rows {
@@ -250,25 +216,8 @@ impl<T: Real> Primitive<T> for TakeTangents {
         }
     }
 
-    fn jvp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        Ok(smallvec![dx[0].linear(r, x[0].shape(), y[0].cols(), |t| r.apply(*self, &[t]))])
-    }
-
-    fn vjp<'t>(
-        &self,
-        _r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        let total = x[0].shape().tangents();
-        Ok(cotangent(dy, need, |dy| place_tangents(dy, self.at, total)))
+    fn pull<'t, T: Real>(&self, _r: &'t Recorder<T>, from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        let total = from.tangents();
+        place_tangents(dy, self.at, total)
     }
 }

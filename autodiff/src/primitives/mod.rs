@@ -4,6 +4,7 @@ pub mod binary;
 pub mod columns;
 pub mod diagonal;
 pub mod extent;
+pub(crate) mod linear;
 pub mod mask;
 pub mod matrix;
 pub mod product;
@@ -13,8 +14,9 @@ pub(crate) mod rows;
 pub mod scan;
 pub mod unary;
 
-use crate::Var;
 use crate::primitive::{Cotangents, Key};
+use crate::{Recorder, Tangent, Var};
+use eigenflow_linalg::Real;
 use smallvec::smallvec;
 use std::any::TypeId;
 
@@ -30,4 +32,13 @@ pub(crate) fn cotangent<'t, T>(
     rule: impl FnOnce(Var<'t, T>) -> Var<'t, T>,
 ) -> Cotangents<'t, T> {
     smallvec![if need[0] { dy[0].map(rule) } else { None }]
+}
+
+/// The single tangent of an input, if not zero.
+pub(crate) fn single<'t, T: Real>(
+    r: &'t Recorder<T>,
+    x: Var<'t, T>,
+    dx: &Tangent<'t, T>,
+) -> Option<Var<'t, T>> {
+    dx.to_dense(r, x.shape()).map(|(_, block)| block)
 }

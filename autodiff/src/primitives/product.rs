@@ -1,6 +1,7 @@
 //! Matrix products. `MatMul` and `Outer` are each other's derivatives.
 
-use super::{cotangent, key};
+use super::key;
+use super::linear::Linear;
 use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape_error};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
@@ -140,7 +141,7 @@ impl<T: Real> Primitive<T> for Outer {
     }
 }
 
-impl<T: Real> Primitive<T> for Transpose {
+impl Linear for Transpose {
     fn name(&self) -> &'static str {
         "transpose"
     }
@@ -152,7 +153,7 @@ impl<T: Real> Primitive<T> for Transpose {
         }
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let Shape::Shared { rows, cols } = cx.input_shapes[0] else { return };
         for i in 0..rows {
             for j in 0..cols {
@@ -161,25 +162,18 @@ impl<T: Real> Primitive<T> for Transpose {
         }
     }
 
-    fn jvp<'t>(
+    fn push<'t, T: Real>(
         &self,
         r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        Ok(smallvec![dx[0].linear(r, x[0].shape(), y[0].cols(), Var::transpose)])
+        from: Shape,
+        to: Shape,
+        dx: &Tangent<'t, T>,
+    ) -> Tangent<'t, T> {
+        dx.linear(r, from, to.cols(), Var::transpose)
     }
 
-    fn vjp<'t>(
-        &self,
-        _r: &'t Recorder<T>,
-        _x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        Ok(cotangent(dy, need, Var::transpose))
+    fn pull<'t, T: Real>(&self, _r: &'t Recorder<T>, _from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        dy.transpose()
     }
 
     fn key(&self) -> Option<Key> {

@@ -1,8 +1,8 @@
 //! Moves of rows of a shared matrix: how weights are permuted instead of the values they meet.
 
-use super::cotangent;
-use crate::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents, shape_error};
-use crate::{Error, Recorder, Shape, Tangent, Var};
+use super::linear::Linear;
+use crate::primitive::{Eval, Shapes, shape_error};
+use crate::{Error, Recorder, Shape, Var};
 use eigenflow_linalg::Real;
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ struct ScatterRows {
     total: usize,
 }
 
-impl<T: Real> Primitive<T> for GatherRows {
+impl Linear for GatherRows {
     fn name(&self) -> &'static str {
         "gather_rows"
     }
@@ -32,38 +32,21 @@ impl<T: Real> Primitive<T> for GatherRows {
         }
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let cols = cx.input_shapes[0].cols();
         for (k, &i) in self.0.iter().enumerate() {
             cx.outputs[0][k * cols..(k + 1) * cols].copy_from_slice(&cx.inputs[0][i * cols..(i + 1) * cols]);
         }
     }
 
-    fn jvp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        Ok(smallvec![dx[0].linear(r, x[0].shape(), y[0].cols(), |t| r.apply(self.clone(), &[t]))])
-    }
-
-    fn vjp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        let Shape::Shared { rows: total, .. } = x[0].shape() else { unreachable!("shapes are checked") };
+    fn pull<'t, T: Real>(&self, r: &'t Recorder<T>, from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        let Shape::Shared { rows: total, .. } = from else { unreachable!("shapes are checked") };
         let op = ScatterRows { indices: self.0.clone(), total };
-        Ok(cotangent(dy, need, |dy| r.apply(op, &[dy])))
+        r.apply(op, &[dy])
     }
 }
 
-impl<T: Real> Primitive<T> for ScatterRows {
+impl Linear for ScatterRows {
     fn name(&self) -> &'static str {
         "scatter_rows"
     }
@@ -77,7 +60,7 @@ impl<T: Real> Primitive<T> for ScatterRows {
         }
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let cols = cx.input_shapes[0].cols();
         cx.outputs[0].fill(T::ZERO);
         for (k, &i) in self.indices.iter().enumerate() {
@@ -86,24 +69,7 @@ impl<T: Real> Primitive<T> for ScatterRows {
         }
     }
 
-    fn jvp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        Ok(smallvec![dx[0].linear(r, x[0].shape(), y[0].cols(), |t| r.apply(self.clone(), &[t]))])
-    }
-
-    fn vjp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        _x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        Ok(cotangent(dy, need, |dy| r.apply(GatherRows(self.indices.clone()), &[dy])))
+    fn pull<'t, T: Real>(&self, r: &'t Recorder<T>, _from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        r.apply(GatherRows(self.indices.clone()), &[dy])
     }
 }

@@ -1,5 +1,6 @@
 //! Functions of whole lines of columns: log-sum-exp, softmax, cumulative sum.
 
+use super::linear::Linear;
 use super::{cotangent, key};
 use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents};
 use crate::{Error, Recorder, Shape, Tangent, Var};
@@ -133,7 +134,7 @@ impl<T: Real> Primitive<T> for Softmax {
     }
 }
 
-impl<T: Real> Primitive<T> for CumSum {
+impl Linear for CumSum {
     fn name(&self) -> &'static str {
         "cumsum"
     }
@@ -142,7 +143,7 @@ impl<T: Real> Primitive<T> for CumSum {
         Ok(smallvec![inputs[0]])
     }
 
-    fn eval(&self, cx: &mut Eval<'_, '_, T>) {
+    fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let cols = cx.input_shapes[0].cols();
         if cols == 0 {
             return;
@@ -162,25 +163,8 @@ impl<T: Real> Primitive<T> for CumSum {
         }
     }
 
-    fn jvp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        x: &[Var<'t, T>],
-        y: &[Var<'t, T>],
-        dx: &[Tangent<'t, T>],
-    ) -> Result<Tangents<'t, T>, Error> {
-        Ok(smallvec![dx[0].linear(r, x[0].shape(), y[0].cols(), |t| r.apply(*self, &[t]))])
-    }
-
-    fn vjp<'t>(
-        &self,
-        r: &'t Recorder<T>,
-        _x: &[Var<'t, T>],
-        _y: &[Var<'t, T>],
-        dy: &[Option<Var<'t, T>>],
-        need: &[bool],
-    ) -> Result<Cotangents<'t, T>, Error> {
-        Ok(cotangent(dy, need, |dy| r.apply(Self { reverse: !self.reverse }, &[dy])))
+    fn pull<'t, T: Real>(&self, r: &'t Recorder<T>, _from: Shape, dy: Var<'t, T>) -> Var<'t, T> {
+        r.apply(Self { reverse: !self.reverse }, &[dy])
     }
 
     fn key(&self) -> Option<Key> {

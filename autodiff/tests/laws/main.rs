@@ -1,5 +1,6 @@
 //! The laws of every primitive: one list of primitives, one set of laws.
 
+mod equations;
 mod registry;
 
 use eigenflow_autodiff::{
@@ -27,7 +28,8 @@ impl<T: Real> Case<T> {
 
     /// The factor that the condition of a matrix allows.
     fn condition(&self) -> f64 {
-        let solves = ["solve", "inverse", "cholesky", "log_abs_det"];
+        let solves =
+            ["solve", "inverse", "cholesky", "log_abs_det", "row_solve", "row_log_abs_det", "implicit"];
         if solves.iter().any(|s| self.name.starts_with(s)) { CONDITION } else { 1.0 }
     }
 }
@@ -261,7 +263,7 @@ proptest! {
     #[test]
     fn third_derivatives_agree_with_finite_differences(rows in 1_usize..3, seed: u64) {
         let names = ["exp", "tanh", "powf", "mul", "div", "select lt", "gather with repeats", "matmul",
-            "outer", "softmax", "log_abs_det", "solve_lines", "cholesky", "row scale"];
+            "outer", "softmax", "log_abs_det", "solve_lines", "cholesky", "row scale", "row_solve", "implicit, dense"];
         for case in cases::<f64>().into_iter().filter(|c| names.contains(&c.name)) {
             let report = third_order(&case, rows, seed);
             let limit = case.condition().powi(3);

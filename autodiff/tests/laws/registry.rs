@@ -1,10 +1,13 @@
 //! Every primitive, once: its name, the shapes it takes, where its inputs lie, and the call.
 
+use super::equations::Tanh;
+use eigenflow_autodiff::implicit::{Structure, solve};
 use eigenflow_autodiff::primitives::diagonal::{
     BlockToDiagonal, DiagonalToBlock, RowDot, RowOuter, RowScale, Seeds,
 };
 use eigenflow_autodiff::primitives::extent::{PlaceTangents, TakeTangents};
 use eigenflow_autodiff::primitives::row_product::RowProduct;
+use eigenflow_autodiff::primitives::row_solve::RowSolve;
 use eigenflow_autodiff::{Recorder, Shape, Var};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::triangular::Triangular;
@@ -51,7 +54,7 @@ impl Input {
                 (0..len).map(|_| uniform(lo, hi) * if uniform(0.0, 1.0) < 0.5 { 1.0 } else { -1.0 }).collect()
             }
             Domain::Regular => {
-                let eye = |k: usize| f64::from(u8::from(k / n == k % n));
+                let eye = |k: usize| f64::from(u8::from(k / n % n == k % n));
                 (0..len).map(|k| eye(k) + uniform(-0.25, 0.25)).collect()
             }
             Domain::Positive => {
@@ -295,5 +298,29 @@ pub fn cases<T: Real>() -> Vec<Case<T>> {
     add!("row outer", [batch(3, ANY), block(3, 2)], |r, x| r.apply(RowOuter(seeds()), x));
     add!("place tangents", [block(2, 3)], |r, x| r.apply(PlaceTangents { at: 1, total: 4 }, x));
     add!("take tangents", [block(4, 2)], |r, x| r.apply(TakeTangents { at: 1, count: 2 }, x));
+
+    for transpose in [false, true] {
+        for lines in [1, 2] {
+            let inputs = vec![Input { domain: regular, ..block(3, 3) }, block(lines, 3)];
+            let call: Call<T> = Box::new(move |r, x| r.apply(RowSolve { transpose, order: None }, x));
+            all.push(Case { name: "row_solve", inputs, call });
+        }
+        // Upper triangular, of a diagonal and entries above it.
+        let inputs = vec![batch(3, Domain::In(0.7, 1.5)), batch(3, Domain::In(-0.3, 0.3)), block(2, 3)];
+        let call: Call<T> = Box::new(move |r, x| {
+            let placed = |seeds: [usize; 3], v| r.apply(DiagonalToBlock(Seeds::within(&seeds, 0..3)), &[v]);
+            let matrix = placed([0, 1, 2], x[0]) + placed([0, 0, 1], x[1]);
+            r.apply(RowSolve { transpose, order: Some([0, 1, 2].into()) }, &[matrix, x[2]])
+        });
+        all.push(Case { name: "row_solve, triangular", inputs, call });
+    }
+    add!("row_log_abs_det", [Input { domain: regular, ..block(3, 3) }], |_, x| x[0].row_log_abs_det());
+    let small = Domain::In(-0.3, 0.3);
+    add!("implicit, diagonal", [batch(3, ANY), shared(3, 3, small)], |_, x| solve(
+        Tanh(Structure::Diagonal),
+        x
+    ));
+    add!("implicit, triangular", [batch(3, ANY), shared(3, 3, small)], |_, x| solve(Tanh::triangular(), x));
+    add!("implicit, dense", [batch(3, ANY), shared(3, 3, small)], |_, x| solve(Tanh(Structure::Dense), x));
     all
 }

@@ -4,8 +4,8 @@ mod replay;
 mod sequential;
 
 use super::conditional::Conditioned;
-use super::general_coupling::{apply, start_at_identity};
-use crate::flow::bijection::{Bijection, Declaration, Growth, Role, Scope, Smoothness, Values};
+use super::transformed::{self, apply, start_at_identity};
+use crate::flow::bijection::{Bijection, Declaration, Growth, Role, Scope, Smoothness, Values, Way};
 use crate::flow::conditioner::{Activation, Mlp};
 use crate::flow::masks;
 use crate::flow::number::Bounded;
@@ -95,7 +95,7 @@ impl Autoregressive {
         let network = self.network_given(seen.cols() - v.cols());
         let raw = network.record(scope.recorder, &self.masked(scope), seen);
         let (out, log) = apply(&self.transformer, raw, v, false);
-        (out, self.total(scope, log, v))
+        (out, transformed::total(&self.transformer, log, v))
     }
 
     /// The other one, as the solution of the parallel one: `(τ⁻¹(v), Σ ln τ')`.
@@ -109,29 +109,6 @@ impl Autoregressive {
         let y = solve(Sequential::new(self, &inputs, context.is_some()), &inputs);
         let (_, log) = self.parallel(scope, y, context);
         (y, log)
-    }
-
-    /// One direction: the result, and `log|det dz/dx|` where it normalizes.
-    fn record<'t, T: Real>(
-        &self,
-        scope: &Scope<'_, 't, T>,
-        v: Var<'t, T>,
-        context: Option<Var<'t, T>>,
-        generate: bool,
-    ) -> (Var<'t, T>, Var<'t, T>) {
-        let (out, log_det) = if self.inverse == generate {
-            self.parallel(scope, v, context)
-        } else {
-            self.sequential(scope, v, context)
-        };
-        (out, if self.inverse { -log_det } else { log_det })
-    }
-
-    fn total<'t, T: Real>(&self, scope: &Scope<'_, 't, T>, log: Var<'t, T>, v: Var<'t, T>) -> Var<'t, T> {
-        match self.transformer {
-            Transformer::Additive => scope.recorder.scalar(T::ZERO),
-            _ => log.broadcast_to(v.shape()).sum_cols(),
-        }
     }
 }
 
@@ -156,14 +133,20 @@ impl Conditioned for Autoregressive {
         declared
     }
 
+    /// One direction: the result, and `log|det dz/dx|` where it normalizes.
     fn record_given<'t, T: Real>(
         &self,
         scope: &Scope<'_, 't, T>,
         v: Var<'t, T>,
-        context: Var<'t, T>,
+        context: Option<Var<'t, T>>,
         generate: bool,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        self.record(scope, v, Some(context), generate)
+        let (out, log_det) = if self.inverse == generate {
+            self.parallel(scope, v, context)
+        } else {
+            self.sequential(scope, v, context)
+        };
+        (out, if self.inverse { -log_det } else { log_det })
     }
 
     fn fixed(&self, params: &[&[f64]], context: &[f64]) -> Vec<Vec<f64>> {
@@ -198,11 +181,11 @@ impl Bijection for Autoregressive {
         scope: &mut Scope<'_, 't, T>,
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        self.record(scope, x, None, false)
+        self.record_given(scope, x, None, false)
     }
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-        self.record(scope, z, None, true).0
+        self.record_given(scope, z, None, true).0
     }
 
     fn values<'a, T: Real>(&'a self, parameters: &'a [&'a [T]]) -> Option<Values<'a, T>> {
@@ -240,16 +223,16 @@ impl Bijection for Autoregressive {
         self.check_given(0, parameters)
     }
 
+    fn ways(&self) -> [Way; 2] {
+        if self.inverse { [Way::Sequential, Way::ClosedForm] } else { [Way::ClosedForm, Way::Sequential] }
+    }
+
     fn smoothness(&self) -> Smoothness {
         self.network().smoothness().min(self.transformer.smoothness())
     }
 
     fn growth(&self) -> Growth {
-        match (&self.transformer, self.activation) {
-            (Transformer::Spline(_), _) => Growth::Linear,
-            (_, Activation::Tanh) => self.transformer.growth(self.inverse),
-            _ => self.transformer.growth(self.inverse).max(Growth::Polynomial),
-        }
+        transformed::growth(&self.transformer, self.activation, self.inverse)
     }
 
     fn examples(dim: usize) -> Vec<Self> {
@@ -278,7 +261,6 @@ impl Bijection for Autoregressive {
         if self.order.iter().any(|&place| place >= self.order.len()) {
             return Err("places in the order must be smaller than the number of columns");
         }
-        self.transformer.check()?;
-        self.network().check()
+        transformed::check(&self.transformer, &self.network())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Autoregressive, Coupling, GeneralCoupling};
 use crate::flow::Layer;
-use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
+use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness, Way};
 use crate::flow::conditioner::Mlp;
 use crate::flow::rounding::RoundingAt;
 use eigenflow_autodiff::Var;
@@ -18,12 +18,12 @@ pub(super) trait Conditioned: Bijection {
     /// As [`Bijection::declare`], for `context` more inputs.
     fn declare_given(&self, context: usize, random: &mut Pcg64) -> Vec<Declaration>;
 
-    /// Records one direction: the result, and `log|det dz/dx|` where it normalizes.
+    /// Records one direction, given a context or none: the result, and `log|det dz/dx|`.
     fn record_given<'t, T: Real>(
         &self,
         scope: &Scope<'_, 't, T>,
         v: Var<'t, T>,
-        context: Var<'t, T>,
+        context: Option<Var<'t, T>>,
         generate: bool,
     ) -> (Var<'t, T>, Var<'t, T>);
 
@@ -125,7 +125,7 @@ impl Conditional {
         generate: bool,
     ) -> (Var<'t, T>, Var<'t, T>) {
         let context = scope.context.expect("a conditional flow declares its context");
-        within!(self, l => l.record_given(scope, v, context, generate))
+        within!(self, l => l.record_given(scope, v, Some(context), generate))
     }
 }
 
@@ -166,6 +166,10 @@ impl Bijection for Conditional {
 
     fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {
         within!(self, l => l.check_given(self.context, parameters))
+    }
+
+    fn ways(&self) -> [Way; 2] {
+        within!(self, l => l.ways())
     }
 
     fn smoothness(&self) -> Smoothness {

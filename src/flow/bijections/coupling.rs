@@ -1,6 +1,7 @@
 //! Affine coupling (RealNVP).
 
 use super::conditional::Conditioned;
+use super::moved;
 use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use crate::flow::conditioner::{Activation, Mlp};
 use crate::flow::fused::{Spec, coupling};
@@ -34,9 +35,8 @@ pub struct Coupling {
 }
 
 impl Coupling {
-    /// Columns that pass unchanged, ascending.
     fn passed(&self) -> Vec<usize> {
-        (0..self.dim).filter(|j| !self.moved.contains(j)).collect()
+        moved::passed(self.dim, &self.moved)
     }
 
     fn network(&self) -> Mlp {
@@ -52,56 +52,6 @@ impl Coupling {
             residual: false,
         }
     }
-
-    /// Records the coupling of columns `x` in one direction: the result and `log|det|`.
-    ///
-    /// Where the passed or moved columns are a permutation of a value, the weights are permuted and not the
-    /// rows: a reversal between couplings moves nothing.
-    fn record<'t, T: Real>(
-        &self,
-        scope: &Scope<'_, 't, T>,
-        x: Var<'t, T>,
-        context: Option<Var<'t, T>>,
-        generate: bool,
-    ) -> (Var<'t, T>, Var<'t, T>) {
-        let (passed, moved) = (x.gather(&self.passed()), x.gather(&self.moved));
-        let (mut params, mut a, mut b) = (scope.params.to_vec(), passed, moved);
-        if let (Some((from, indices)), Some(weight)) = (passed.unpermuted(), params.first_mut()) {
-            let width = context.map_or(0, |c| c.cols());
-            let behind = indices.len()..indices.len() + width;
-            *weight = weight.gather(&inverse(&indices).into_iter().chain(behind).collect::<Vec<_>>());
-            a = from;
-        }
-        if let Some(context) = context {
-            a = Var::concat(&[a, context]);
-        }
-        let permuted = moved.unpermuted();
-        if let (Some((from, indices)), [.., weight, bias]) = (&permuted, &mut params[..]) {
-            let order = inverse(indices);
-            let both: Vec<usize> =
-                order.iter().copied().chain(order.iter().map(|k| order.len() + k)).collect();
-            (*weight, *bias) = (weight.gather_rows(&both), bias.gather(&both));
-            b = *from;
-        }
-        let network = self.network_given(context.map_or(0, |c| c.cols()));
-        let spec = Spec { network, bound: self.bound, generate };
-        let [y, log_det] = coupling(spec, a, b, &params);
-        let y = permuted.map_or(y, |(_, indices)| y.gather(&indices));
-        (self.join(passed, y), log_det)
-    }
-
-    /// Passed and moved columns put back in their places.
-    fn join<'t, T: Real>(&self, passed: Var<'t, T>, moved: Var<'t, T>) -> Var<'t, T> {
-        let order: Vec<usize> = self.passed().into_iter().chain(self.moved.iter().copied()).collect();
-        Var::concat(&[passed, moved]).gather(&inverse(&order))
-    }
-}
-
-/// The permutation that undoes another one.
-fn inverse(indices: &[usize]) -> Vec<usize> {
-    let mut inverse = vec![0; indices.len()];
-    indices.iter().enumerate().for_each(|(k, &i)| inverse[i] = k);
-    inverse
 }
 
 impl Conditioned for Coupling {
@@ -113,14 +63,41 @@ impl Conditioned for Coupling {
         self.network_given(context).declare(random)
     }
 
+    /// Records the coupling of columns `x` in one direction: the result and `log|det|`.
+    ///
+    /// Where the passed or moved columns are a permutation of a value, the weights are permuted and not the
+    /// rows: a reversal between couplings moves nothing.
     fn record_given<'t, T: Real>(
         &self,
         scope: &Scope<'_, 't, T>,
-        v: Var<'t, T>,
-        context: Var<'t, T>,
+        x: Var<'t, T>,
+        context: Option<Var<'t, T>>,
         generate: bool,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        self.record(scope, v, Some(context), generate)
+        let (passed, moving) = (x.gather(&self.passed()), x.gather(&self.moved));
+        let (mut params, mut a, mut b) = (scope.params.to_vec(), passed, moving);
+        if let (Some((from, indices)), Some(weight)) = (passed.unpermuted(), params.first_mut()) {
+            let width = context.map_or(0, |c| c.cols());
+            let behind = indices.len()..indices.len() + width;
+            *weight = weight.gather(&moved::inverse(&indices).into_iter().chain(behind).collect::<Vec<_>>());
+            a = from;
+        }
+        if let Some(context) = context {
+            a = Var::concat(&[a, context]);
+        }
+        let permuted = moving.unpermuted();
+        if let (Some((from, indices)), [.., weight, bias]) = (&permuted, &mut params[..]) {
+            let order = moved::inverse(indices);
+            let both: Vec<usize> =
+                order.iter().copied().chain(order.iter().map(|k| order.len() + k)).collect();
+            (*weight, *bias) = (weight.gather_rows(&both), bias.gather(&both));
+            b = *from;
+        }
+        let network = self.network_given(context.map_or(0, |c| c.cols()));
+        let spec = Spec { network, bound: self.bound, generate };
+        let [y, log_det] = coupling(spec, a, b, &params);
+        let y = permuted.map_or(y, |(_, indices)| y.gather(&indices));
+        (moved::join(passed, y, &self.moved), log_det)
     }
 
     fn fixed(&self, params: &[&[f64]], context: &[f64]) -> Vec<Vec<f64>> {
@@ -142,11 +119,11 @@ impl Bijection for Coupling {
         scope: &mut Scope<'_, 't, T>,
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        self.record(scope, x, None, false)
+        self.record_given(scope, x, None, false)
     }
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-        self.record(scope, z, None, true).0
+        self.record_given(scope, z, None, true).0
     }
 
     fn smoothness(&self) -> Smoothness {
@@ -193,10 +170,7 @@ impl Bijection for Coupling {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        let ascending = self.moved.windows(2).all(|w| w[0] < w[1]);
-        if !ascending || self.moved.last().is_some_and(|&j| j >= self.dim) {
-            return Err("the moved columns must be ascending and smaller than the number of columns");
-        }
+        moved::check(self.dim, &self.moved)?;
         if self.hidden.contains(&0) {
             return Err("hidden layers need at least one unit");
         }

@@ -1,9 +1,9 @@
 //! Couplings with any transformer and conditioner.
 
 use super::conditional::Conditioned;
+use super::{moved, transformed};
 use crate::flow::bijection::{Bijection, Declaration, Growth, Scope, Smoothness};
 use crate::flow::conditioner::{Activation, Mlp};
-use crate::flow::fused::transform;
 use crate::flow::number::Bounded;
 use crate::flow::rounding::{Rounding, RoundingAt, count};
 use crate::flow::transformer::{Logits, Scale, Spline, Transformer};
@@ -45,9 +45,8 @@ impl GeneralCoupling {
         Self { dim, moved, hidden, activation: Activation::Tanh, residual: false, transformer }
     }
 
-    /// Columns that pass unchanged, ascending.
     fn passed(&self) -> Vec<usize> {
-        (0..self.dim).filter(|j| !self.moved.contains(j)).collect()
+        moved::passed(self.dim, &self.moved)
     }
 
     fn network(&self) -> Mlp {
@@ -72,9 +71,21 @@ impl GeneralCoupling {
         own[0] = vec![0.0; own[1].len()];
         network.bounded(&own, &[Bounded::exact(0.0)]).into_iter().map(|v| v.value).collect()
     }
+}
+
+impl Conditioned for GeneralCoupling {
+    fn network_given(&self, context: usize) -> Mlp {
+        Self::network_given(self, context)
+    }
+
+    fn declare_given(&self, context: usize, random: &mut Pcg64) -> Vec<Declaration> {
+        let mut declared = self.network_given(context).declare(random);
+        transformed::start_at_identity(&mut declared, &self.transformer, self.moved.len());
+        declared
+    }
 
     /// Records one direction: the result and `log|det dz/dx|`.
-    fn record<'t, T: Real>(
+    fn record_given<'t, T: Real>(
         &self,
         scope: &Scope<'_, 't, T>,
         v: Var<'t, T>,
@@ -85,65 +96,13 @@ impl GeneralCoupling {
         if m == 0 {
             return (v, scope.recorder.scalar(T::ZERO));
         }
-        let (passed, moved) = (v.gather(&self.passed()), v.gather(&self.moved));
+        let (passed, moving) = (v.gather(&self.passed()), v.gather(&self.moved));
         let seen = context.map_or(passed, |c| Var::concat(&[passed, c]));
         let network = self.network_given(context.map_or(0, |c| c.cols()));
         let raw = network.record(scope.recorder, scope.params, seen);
-        let (y, log) = apply(&self.transformer, raw, moved, generate);
-        let log_det = match self.transformer {
-            Transformer::Additive => scope.recorder.scalar(T::ZERO),
-            _ => log.broadcast_to(moved.shape()).sum_cols(),
-        };
-        let order: Vec<usize> = self.passed().into_iter().chain(self.moved.iter().copied()).collect();
-        let mut places = vec![0; self.dim];
-        order.iter().enumerate().for_each(|(k, &j)| places[j] = k);
-        (Var::concat(&[passed, y]).gather(&places), log_det)
-    }
-}
-
-/// Records a transformer of the columns of `v`, with the parameters `raw`, parameter by parameter: `(y, ln dz/dx)`.
-pub(super) fn apply<'t, T: Real>(
-    transformer: &Transformer,
-    raw: Var<'t, T>,
-    v: Var<'t, T>,
-    generate: bool,
-) -> (Var<'t, T>, Var<'t, T>) {
-    if let Transformer::Spline(spline) = transformer {
-        return transform(spline, raw, v, generate);
-    }
-    let m = v.cols();
-    let theta: Vec<Var<'t, T>> = (0..raw.cols() / m).map(|k| raw.slice(k * m..(k + 1) * m)).collect();
-    if generate { transformer.generate(&theta, v) } else { transformer.normalize(&theta, v) }
-}
-
-/// Biases of a network's last layer at which it starts from the identity: those of each parameter `columns` times.
-pub(super) fn start_at_identity(declared: &mut [Declaration], transformer: &Transformer, columns: usize) {
-    let bias = declared.iter_mut().rfind(|d| d.name.starts_with("bias"));
-    let start = transformer.identity();
-    for (k, b) in bias.into_iter().flat_map(|d| d.initial.iter_mut()).enumerate() {
-        *b += start[k / columns];
-    }
-}
-
-impl Conditioned for GeneralCoupling {
-    fn network_given(&self, context: usize) -> Mlp {
-        Self::network_given(self, context)
-    }
-
-    fn declare_given(&self, context: usize, random: &mut Pcg64) -> Vec<Declaration> {
-        let mut declared = self.network_given(context).declare(random);
-        start_at_identity(&mut declared, &self.transformer, self.moved.len());
-        declared
-    }
-
-    fn record_given<'t, T: Real>(
-        &self,
-        scope: &Scope<'_, 't, T>,
-        v: Var<'t, T>,
-        context: Var<'t, T>,
-        generate: bool,
-    ) -> (Var<'t, T>, Var<'t, T>) {
-        self.record(scope, v, Some(context), generate)
+        let (y, log) = transformed::apply(&self.transformer, raw, moving, generate);
+        let log_det = transformed::total(&self.transformer, log, moving);
+        (moved::join(passed, y, &self.moved), log_det)
     }
 
     fn fixed(&self, params: &[&[f64]], context: &[f64]) -> Vec<Vec<f64>> {
@@ -165,11 +124,11 @@ impl Bijection for GeneralCoupling {
         scope: &mut Scope<'_, 't, T>,
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
-        self.record(scope, x, None, false)
+        self.record_given(scope, x, None, false)
     }
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-        self.record(scope, z, None, true).0
+        self.record_given(scope, z, None, true).0
     }
 
     fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {
@@ -198,11 +157,7 @@ impl Bijection for GeneralCoupling {
     }
 
     fn growth(&self) -> Growth {
-        match (&self.transformer, self.activation) {
-            (Transformer::Spline(_), _) => Growth::Linear,
-            (_, Activation::Tanh) => self.transformer.growth(false),
-            _ => self.transformer.growth(false).max(Growth::Polynomial),
-        }
+        transformed::growth(&self.transformer, self.activation, false)
     }
 
     fn examples(dim: usize) -> Vec<Self> {
@@ -227,11 +182,7 @@ impl Bijection for GeneralCoupling {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        let ascending = self.moved.windows(2).all(|w| w[0] < w[1]);
-        if !ascending || self.moved.last().is_some_and(|&j| j >= self.dim) {
-            return Err("the moved columns must be ascending and smaller than the number of columns");
-        }
-        self.transformer.check()?;
-        self.network().check()
+        moved::check(self.dim, &self.moved)?;
+        transformed::check(&self.transformer, &self.network())
     }
 }

@@ -1,7 +1,7 @@
 //! Planar layers.
 
 use super::tanh_step::{invert, log_slope, steepness};
-use crate::flow::bijection::{Bijection, Declaration, Role, Scope};
+use crate::flow::bijection::{Bijection, Declaration, Role, Scope, Way};
 use crate::flow::number::{Bounded, Number};
 use crate::flow::rounding::{Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
@@ -129,6 +129,10 @@ impl Bijection for Planar {
             return Err("an axis of zeros has no direction");
         }
         Ok(())
+    }
+
+    fn ways(&self) -> [Way; 2] {
+        [Way::ClosedForm, Way::Numeric]
     }
 
     fn examples(dim: usize) -> Vec<Self> {

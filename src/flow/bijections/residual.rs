@@ -1,14 +1,16 @@
 //! Residual layers: the identity plus a contraction.
 
+mod inverse;
+mod series;
+
+use self::inverse::Inverse;
 use super::spectral::{bound, bound_of};
-use crate::flow::bijection::{Bijection, Declaration, Scope, Smoothness};
+use crate::flow::bijection::{Bijection, Declaration, Role, Scope, Smoothness, Way};
 use crate::flow::conditioner::{Activation, Mlp};
 use crate::flow::number::Bounded;
 use crate::flow::rounding::{FUNCTION, Rounding, RoundingAt, count};
-use eigenflow_autodiff::implicit::{Equation, Structure, solve};
-use eigenflow_autodiff::primitive::{Eval, shape_error};
-use eigenflow_autodiff::primitives::row_solve::RowSolve;
-use eigenflow_autodiff::{Error, Nested, Recorder, Shape, Tangent, Var};
+use eigenflow_autodiff::implicit::solve;
+use eigenflow_autodiff::{Error, Recorder, Tangent, Var};
 use eigenflow_linalg::{Matrix, Real};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
@@ -20,13 +22,16 @@ use serde::{Deserialize, Serialize};
 /// invertible, `1 - L <= |z - z'| / |x - x'| <= 1 + L` (J. Behrmann et al., *Invertible residual networks*, 2019; R. T. Q. Chen et al., *Residual flows
 /// for invertible generative modeling*, 2019).
 ///
-/// `log|det (I + J_g)|` is exact, by a pushed Jacobian (`D` tangents through the network) and its LU factorisation, `2/3 D³` a row; therefore at
-/// most 64 columns. The way back is numeric: Newton's method for `x + g(x) = z`, with the step `x ← z - g(x)`, which contracts by `L`,
-/// wherever Newton's does not help; it ends at the rounding of the residual.
+/// Up to 64 columns `log|det (I + J_g)|` is exact, by a pushed Jacobian (`D` tangents through the network) and its LU factorisation, `2/3 D³` a
+/// row. Beyond, it is an unbiased *estimate* of the power series, a pure function of the row and of the number of the draw (a parameter,
+/// [`Role::Draw`]), with an unbiased gradient: [`series`]. [`crate::flow::Flow::log_density_estimate`] averages draws and gives the standard error.
+///
+/// The way back is numeric: Newton's method for `x + g(x) = z`, with the step `x ← z - g(x)`, which contracts by `L`,
+/// wherever Newton's does not help, and alone beyond 64 columns; it ends at the rounding of the residual.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Residual {
-    /// Number of columns, at most 64.
+    /// Number of columns.
     pub dim: usize,
     /// Widths of the network's hidden layers.
     pub hidden: Vec<usize>,
@@ -38,13 +43,23 @@ pub struct Residual {
 const LIPSCHITZ: f64 = 0.9;
 /// SiLU is steeper than 1, by less than this.
 const STEEPEST: f64 = 1.1;
-/// Most columns for which the determinant is taken.
-pub(crate) const MOST_COLUMNS: usize = 64;
+/// Most columns for which the determinant is taken; beyond, it is estimated.
+const MOST_COLUMNS: usize = 64;
 
 impl Residual {
     fn network(&self) -> Mlp {
         let (dim, hidden) = (self.dim, self.hidden.clone());
         Mlp { inputs: dim, hidden, outputs: dim, activation: self.activation, residual: false }
+    }
+
+    /// Whether the log-determinant is an estimate.
+    fn is_estimated(&self) -> bool {
+        self.dim > MOST_COLUMNS
+    }
+
+    /// Parameters of the network: all but the number of the draw.
+    fn own<'p, P>(&self, params: &'p [P]) -> &'p [P] {
+        &params[..params.len() - usize::from(self.is_estimated())]
     }
 
     /// The share `c` of each weight in the Lipschitz constant.
@@ -98,7 +113,11 @@ impl Bijection for Residual {
     }
 
     fn declare(&self, random: &mut Pcg64) -> Vec<Declaration> {
-        self.network().declare(random)
+        let mut all = self.network().declare(random);
+        if self.is_estimated() {
+            all.push(Declaration::new("draw", 1, 1, vec![0.0], Role::Draw));
+        }
+        all
     }
 
     fn normalize<'t, T: Real>(
@@ -107,7 +126,11 @@ impl Bijection for Residual {
         x: Var<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
         let r = scope.recorder;
-        let z = x + self.network().record(r, &self.contracted(scope.params), x);
+        let params = self.contracted(self.own(scope.params));
+        let z = x + self.network().record(r, &params, x);
+        if let (true, Some(&draw)) = (self.is_estimated(), scope.params.last()) {
+            return (z, series::log_det(&self.network(), x, draw, &params));
+        }
         // The network is made of operations that all can be pushed through.
         let log_det =
             jacobian(r, z, x).map_or_else(|_| r.full(x.shape().with_cols(1), T::NAN), Var::row_log_abs_det);
@@ -115,8 +138,13 @@ impl Bijection for Residual {
     }
 
     fn generate<'t, T: Real>(&self, scope: &mut Scope<'_, 't, T>, z: Var<'t, T>) -> Var<'t, T> {
-        let inputs: Vec<Var<'t, T>> = [z].into_iter().chain(self.contracted(scope.params)).collect();
+        let params = self.contracted(self.own(scope.params));
+        let inputs: Vec<Var<'t, T>> = [z].into_iter().chain(params).collect();
         solve(Inverse::new(self, &inputs), &inputs)
+    }
+
+    fn ways(&self) -> [Way; 2] {
+        [Way::ClosedForm, Way::Numeric]
     }
 
     fn smoothness(&self) -> Smoothness {
@@ -124,9 +152,9 @@ impl Bijection for Residual {
     }
 
     /// `normalize` by running error. The iteration ends where the residual does not shrink by 1 % although a step contracts it by `L`, so that it
-    /// is at most `2 / (0.99 - L)` times the rounding of an evaluation.
+    /// is at most `2 / (0.99 - L)` times the rounding of an evaluation. What is estimated has no bound.
     fn rounding<'a>(&'a self, p: &'a [&'a [f64]]) -> RoundingAt<'a> {
-        let (network, params, d) = (self.network(), self.contracted_numbers(p), self.dim);
+        let (network, params, d) = (self.network(), self.contracted_numbers(self.own(p)), self.dim);
         let before: Vec<Mlp> = (0..self.hidden.len())
             .map(|k| Mlp { hidden: self.hidden[..k].to_vec(), outputs: self.hidden[k], ..network.clone() })
             .collect();
@@ -154,6 +182,9 @@ impl Bijection for Residual {
             out.log_det += root * (counts + bent) * (1.0 + product) / (1.0 - LIPSCHITZ)
                 + 3.0 * count(d + 2) * root * condition
                 + FUNCTION * terms;
+            if self.is_estimated() {
+                out.log_det = f64::INFINITY;
+            }
             out
         })
     }
@@ -168,137 +199,6 @@ impl Bijection for Residual {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        if self.dim > MOST_COLUMNS {
-            return Err("its exact log-determinant is for at most 64 columns");
-        }
         self.network().check()
     }
-}
-
-/// `y + g(y) = z`: inputs `z`, and the parameters of `g`.
-#[derive(Debug)]
-struct Inverse<T> {
-    network: Mlp,
-    /// The residual and Newton's step from `y` and `z`.
-    newton: Nested<T>,
-}
-
-/// Most evaluations of a row: `0.9^400` is below the rounding of any precision.
-const MOST: usize = 400;
-/// A step must shrink the residual to this part of it.
-const PROGRESS: f64 = 0.99;
-
-impl<T: Real> Inverse<T> {
-    fn new(layer: &Residual, inputs: &[Var<'_, T>]) -> Self {
-        let network = layer.network();
-        let shapes: Vec<Shape> = inputs[1..].iter().map(Var::shape).collect();
-        let newton = Nested::new(|r| {
-            let (y, z) = (r.batch(layer.dim), r.batch(layer.dim));
-            let params: Vec<Var<'_, T>> = shapes.iter().map(|&s| r.input(s)).collect();
-            let residual = y + network.record(r, &params, y) - z;
-            let step = jacobian(r, residual, y).map_or(residual, |block| {
-                r.apply(RowSolve { transpose: true, order: None }, &[block, residual])
-            });
-            vec![residual, step]
-        });
-        Self { network, newton }
-    }
-}
-
-/// What the iteration knows of a row.
-#[derive(Clone, Copy)]
-enum State {
-    /// The row stands where Newton's step led.
-    Newton,
-    /// The row stands where the contraction led.
-    Contraction,
-    /// The best point is the solution.
-    Done,
-}
-
-impl<T: Real> Equation<T> for Inverse<T> {
-    fn name(&self) -> &'static str {
-        "residual layer, inverted"
-    }
-
-    fn structure(&self) -> Structure {
-        Structure::Dense
-    }
-
-    fn shape(&self, inputs: &[Shape]) -> Result<Shape, Error> {
-        if inputs[0] == Shape::batch(self.network.inputs) {
-            return Ok(inputs[0]);
-        }
-        shape_error("residual layer, inverted", inputs, "the first input is a batch of the layer's columns")
-    }
-
-    fn residual<'t>(&self, x: &[Var<'t, T>], y: Var<'t, T>) -> Var<'t, T> {
-        y + self.network.record(y.recorder(), &x[1..], y) - x[0]
-    }
-
-    /// Rows go in step through the network, each with a state of its own; one that is done stays where it is.
-    fn solve(&self, cx: &mut Eval<'_, '_, T>) {
-        let (z, params, d) = (cx.inputs[0], &cx.inputs[1..], self.network.inputs);
-        let best = &mut *cx.outputs[0];
-        let (y, rest) = cx.scratch.split_at_mut(z.len());
-        let (residual, rest) = rest.split_at_mut(z.len());
-        let (step, rest) = rest.split_at_mut(z.len());
-        let of_best = &mut rest[..z.len()];
-        best.copy_from_slice(z);
-        y.copy_from_slice(z);
-        let mut rows = vec![(State::Contraction, f64::INFINITY); cx.rows];
-        for _ in 0..MOST {
-            if self.newton.run(cx.rows, &[y, z], params, &mut [&mut *residual, &mut *step]).is_err() {
-                return best.fill(T::NAN);
-            }
-            let mut busy = false;
-            for (i, (state, least)) in rows.iter_mut().enumerate() {
-                let at = i * d..(i + 1) * d;
-                let size = length(&residual[at.clone()]);
-                *state = match *state {
-                    State::Done => State::Done,
-                    _ if size < PROGRESS * *least => {
-                        *least = size;
-                        best[at.clone()].copy_from_slice(&y[at.clone()]);
-                        of_best[at.clone()].copy_from_slice(&residual[at.clone()]);
-                        for k in at {
-                            y[k] -= step[k];
-                        }
-                        State::Newton
-                    }
-                    State::Newton => {
-                        for k in at {
-                            y[k] = best[k] - of_best[k];
-                        }
-                        State::Contraction
-                    }
-                    State::Contraction => State::Done,
-                };
-                busy |= !matches!(state, State::Done);
-            }
-            if !busy {
-                break;
-            }
-        }
-        for (i, (state, least)) in rows.iter().enumerate() {
-            let size = 1.0 + length(&z[i * d..(i + 1) * d]);
-            // A residual at rounding is far below this; anything above, or NaN, is no solution.
-            if !(matches!(state, State::Done) && *least <= T::EPS.f64().sqrt() * size) {
-                best[i * d..(i + 1) * d].fill(T::NAN);
-            }
-        }
-    }
-
-    fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
-        4 * inputs[0].len(rows)
-    }
-}
-
-/// `|v|`, without overflow.
-fn length<T: Real>(v: &[T]) -> f64 {
-    let most = v.iter().fold(0.0_f64, |m, v| m.max(v.f64().abs()));
-    if v.iter().any(|v| !v.is_finite()) {
-        return f64::INFINITY;
-    }
-    if most == 0.0 { 0.0 } else { most * v.iter().map(|v| (v.f64() / most).powi(2)).sum::<f64>().sqrt() }
 }

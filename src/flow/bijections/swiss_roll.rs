@@ -1,7 +1,7 @@
 //! The Swiss roll with noise along its normal.
 
 use super::uniform;
-use crate::flow::bijection::{Bijection, Declaration, Role, Scope};
+use crate::flow::bijection::{Bijection, Declaration, Role, Scope, Way};
 use crate::flow::curve::{Curve, Spiral, roll, unroll};
 use crate::flow::rounding::{FUNCTION, Rounding, RoundingAt};
 use eigenflow_autodiff::Var;
@@ -110,6 +110,11 @@ impl Bijection for SwissRoll {
             let of_noise = place / log_noise.exp() + z[2].abs() * noise;
             Rounding { latent: vec![u, v, of_noise], data: vec![data, generated, data], log_det }
         })
+    }
+
+    /// The nearest point of the spiral is found by Newton's method.
+    fn ways(&self) -> [Way; 2] {
+        [Way::Numeric, Way::ClosedForm]
     }
 
     fn examples(dim: usize) -> Vec<Self> {

@@ -2,7 +2,7 @@
 
 use super::householder::reflect;
 use super::tanh_step::{invert, log_slope, steepness};
-use crate::flow::bijection::{Bijection, Declaration, Role, Scope};
+use crate::flow::bijection::{Bijection, Declaration, Role, Scope, Way};
 use crate::flow::number::{Bounded, Number};
 use crate::flow::rounding::{Rounding, RoundingAt, count};
 use eigenflow_autodiff::Var;
@@ -204,6 +204,10 @@ impl Bijection for Sylvester {
             return Err("an axis of zeros has no direction");
         }
         Ok(())
+    }
+
+    fn ways(&self) -> [Way; 2] {
+        [Way::ClosedForm, Way::Numeric]
     }
 
     fn examples(dim: usize) -> Vec<Self> {

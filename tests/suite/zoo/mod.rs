@@ -34,6 +34,7 @@ pub fn randomise(flow: &mut Flow<f64>, seed: u64) {
             Role::Weight => 0.5 / (p.cols.max(1) as f64).sqrt(),
             Role::Bias => 0.4,
             Role::Frozen => 0.0,
+            Role::Draw => continue,
         };
         if p.name.contains("mask") {
             continue;

@@ -1,7 +1,7 @@
 //! Values of the sequential direction, place by place.
 
 use super::Autoregressive;
-use crate::flow::bijections::general_coupling::apply;
+use crate::flow::bijections::transformed::apply;
 use eigenflow_autodiff::{Error, Program, Recorder, Runner, Var};
 use eigenflow_linalg::{Matrix, Real};
 

@@ -1,7 +1,7 @@
 //! The sequential direction as one operation of the tape.
 
 use super::Autoregressive;
-use crate::flow::bijections::general_coupling::apply;
+use crate::flow::bijections::transformed::apply;
 use eigenflow_autodiff::implicit::{Equation, Structure};
 use eigenflow_autodiff::primitive::{Eval, shape_error};
 use eigenflow_autodiff::{Error, Nested, Shape, Var};

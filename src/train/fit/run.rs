@@ -1,168 +1,21 @@
-//! The training loop.
+//! A run: epochs of steps, validation and the guard.
 
-use super::gauge::mean_contrast;
-use super::objective::validation;
-use super::stepper::columns_apart;
-use super::{EpochRow, Error, Gauge, Schedule, State, Stepper, Stop, TrainOptions, TrainingRecord, guard};
-use crate::flow::{Dequantize, Flow, Layer, dequantizing_noise};
-use crate::random::{ROWS_PER_GENERATOR, generator};
+use super::Epoch;
+use super::rows::{add_noise, refreshed, sample_rows};
+use crate::flow::{Flow, Layer};
+use crate::random::generator;
+use crate::train::gauge::mean_contrast;
+use crate::train::objective::validation;
+use crate::train::stepper::columns_apart;
+use crate::train::{EpochRow, Error, Gauge, Schedule, State, Stepper, Stop, TrainOptions, guard};
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::{Matrix, Real};
 use rand::{Rng, RngExt};
-use rand_distr::StandardNormal;
-use rayon::prelude::*;
 use smallvec::SmallVec;
 use std::ops::ControlFlow;
 
-/// Fits the core of a flow to rows in data units by stochastic gradient descent. Rows of a conditional flow have their contexts
-/// beside them ([`Flow::beside`]).
-///
-/// Minimises the mean of `-log p(x) + α‖J(x)‖²_F` plus the weight penalty, in training units, and the contrast of the
-/// gauge, with `AdamW`. After each epoch the validation rows are scored (the training rows where there are
-/// none), the guard looks at condition numbers, and `observer` sees the epoch with the current
-/// flow; it may ask to stop. In the end the flow has the weights of the best epoch. With a moving average
-/// of weights, the flow that is validated, guarded, observed and kept is the averaged one.
-///
-/// Same seed, same bits, whatever the number of threads of the current rayon pool.
-///
-/// # Errors
-/// If an option is out of range, a row does not fit the flow, a number becomes NaN or infinite, or
-/// the guard's limit is passed. The flow then has its last good weights.
-pub fn fit<T: Real>(
-    flow: &mut Flow<T>,
-    training: &Matrix<T>,
-    valid: Option<&Matrix<T>>,
-    options: &TrainOptions,
-    observer: &mut dyn FnMut(&EpochRow, &Flow<T>) -> ControlFlow<()>,
-) -> Result<TrainingRecord, Error> {
-    let state = fit_from(flow, training, valid, options, None, &mut |epoch| observer(epoch.row, epoch.flow))?;
-    Ok(state.record)
-}
-
-/// [`fit`] from where an earlier run on the same rows stood, and with its state for the next one.
-///
-/// With the same options, the epochs after `from` have the bits of a run that never stopped. More epochs stretch the
-/// schedule: the rate is that of the epoch within all of them.
-///
-/// # Errors
-/// As [`fit`], and if the state is not one of this flow.
-pub fn fit_from<T: Real>(
-    flow: &mut Flow<T>,
-    training: &Matrix<T>,
-    valid: Option<&Matrix<T>>,
-    options: &TrainOptions,
-    from: Option<State<T>>,
-    observer: &mut dyn FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
-) -> Result<State<T>, Error> {
-    options.check()?;
-    if options.noise > 0.0 && matches!(flow.dequantize(), Dequantize::Variational { .. }) {
-        let range = "0 with --dequantize variational, which learns its noise";
-        return Err(Error::Option { option: "--noise", value: options.noise.to_string(), range });
-    }
-    if training.rows() == 0 {
-        return Err(Error::TooFewRows { given: 0, needed: 1 });
-    }
-    flow.check_rows("data", training)?;
-    let valid = valid.filter(|v| v.rows() > 0);
-    let held = valid.unwrap_or(training);
-    // What does not change from epoch to epoch: whole numbers as such, other rows in training units.
-    let fixed = |rows| {
-        if flow.dequantize().is_none() { to_training_units(flow, rows) } else { Ok(Matrix::clone(rows)) }
-    };
-    let x = fixed(training)?;
-    // Validation rows are noisy too, always in the same way: the model is one of noisy rows.
-    let noisy = refreshed(flow, &fixed(held)?, options, "validation-noise", 0)?;
-    // The guard sees rows in training units.
-    let seen = match flow.dequantize() {
-        Dequantize::Variational { .. } => {
-            to_training_units(flow, &flow.dequantized(held, options.seed, 0)?.0)?
-        }
-        _ => noisy.clone(),
-    };
-    let mut run = Run::new(flow, x, noisy, &seen, options, from)?;
-    run.state.record.valid_rows = valid.map_or(0, Matrix::rows);
-    let result = run.epochs(flow, observer);
-    if result.is_ok() {
-        run.save_last(flow);
-    }
-    run.state.restore_best(flow);
-    result.map(|()| run.state)
-}
-
-/// An epoch as its observer sees it.
-pub struct Epoch<'a, T> {
-    /// Its figures.
-    pub row: &'a EpochRow,
-    /// The flow after it: that with averaged weights, where an average is kept.
-    pub flow: &'a Flow<T>,
-    run: &'a Run<'a, T>,
-}
-
-impl<T: Real> Epoch<'_, T> {
-    /// Where the run stands. Cost: a copy of up to five times the weights.
-    pub fn state(&self) -> State<T> {
-        self.run.seen(self.flow)
-    }
-}
-
-/// Rows after the preprocessing layers.
-pub(crate) fn to_training_units<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<Matrix<T>, Error> {
-    flow.check_rows("data", x)?;
-    if flow.preprocessing() == 0 {
-        return Ok(x.clone());
-    }
-    Ok(flow.with_contexts_of(flow.part(0..flow.preprocessing())?.normalize(x)?.0, x)?)
-}
-
-/// Rows as a step takes them in one epoch, from what does not change: with input noise, dequantised uniformly, or with the normal
-/// noise of a variational dequantiser behind them.
-fn refreshed<T: Real>(
-    flow: &Flow<T>,
-    x: &Matrix<T>,
-    options: &TrainOptions,
-    purpose: &str,
-    epoch: usize,
-) -> Result<Matrix<T>, Error> {
-    let (n, d) = (x.rows(), flow.dim());
-    let seed = crate::random::hash_words(options.seed, [epoch as u64, u64::from(purpose == "noise")]);
-    let mut rows = match flow.dequantize() {
-        Dequantize::None => x.clone(),
-        Dequantize::Uniform => to_training_units(flow, &flow.dequantized(x, seed, 0)?.0)?,
-        Dequantize::Variational { .. } => {
-            let noise = dequantizing_noise::<T>(n, d, true, seed);
-            let data = (0..n).flat_map(|i| x.row(i).iter().chain(noise.row(i)).copied()).collect();
-            return Ok(Matrix::new(n, x.cols() + d, data));
-        }
-    };
-    add_noise(&mut rows, d, options, purpose, epoch);
-    Ok(rows)
-}
-
-/// Noise on the first `dim` columns: contexts have none.
-pub(super) fn add_noise<T: Real>(
-    x: &mut Matrix<T>,
-    dim: usize,
-    options: &TrainOptions,
-    purpose: &str,
-    epoch: usize,
-) {
-    if options.noise == 0.0 {
-        return;
-    }
-    let width = x.cols();
-    let block = ROWS_PER_GENERATOR * width;
-    let blocks = x.rows().div_ceil(ROWS_PER_GENERATOR);
-    x.data_mut().par_chunks_mut(block).enumerate().for_each(|(k, rows)| {
-        let mut random = generator(options.seed, purpose, (epoch * blocks + k) as u64);
-        for v in rows.chunks_exact_mut(width).flat_map(|row| &mut row[..dim]) {
-            let normal: f64 = random.sample(StandardNormal);
-            *v += T::of(options.noise * normal);
-        }
-    });
-}
-
 /// Everything a run holds.
-struct Run<'a, T> {
+pub(super) struct Run<'a, T> {
     options: &'a TrainOptions,
     x: Matrix<T>,
     noisy: Matrix<T>,
@@ -175,11 +28,11 @@ struct Run<'a, T> {
     order: Vec<usize>,
     batch: usize,
     /// Up to date where the last epoch ended, but for weights and moments.
-    state: State<T>,
+    pub state: State<T>,
 }
 
 impl<'a, T: Real> Run<'a, T> {
-    fn new(
+    pub(super) fn new(
         flow: &mut Flow<T>,
         x: Matrix<T>,
         held: Matrix<T>,
@@ -225,7 +78,7 @@ impl<'a, T: Real> Run<'a, T> {
         })
     }
 
-    fn epochs(
+    pub(super) fn epochs(
         &mut self,
         flow: &mut Flow<T>,
         observer: &mut dyn FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
@@ -283,13 +136,13 @@ impl<'a, T: Real> Run<'a, T> {
     }
 
     /// The weights of the last step, and the optimiser, into the state.
-    fn save_last(&mut self, flow: &Flow<T>) {
+    pub(super) fn save_last(&mut self, flow: &Flow<T>) {
         self.stepper.save(&mut self.state);
         self.state.last = flow.parameters().iter().map(|p| p.data.clone()).collect();
     }
 
     /// The state while the averaged flow is looked at.
-    fn seen(&self, averaged: &Flow<T>) -> State<T> {
+    pub(super) fn seen(&self, averaged: &Flow<T>) -> State<T> {
         let mut state = self.state.clone();
         self.stepper.save_swapped(&mut state, averaged);
         state
@@ -415,20 +268,4 @@ fn copy<T: Real>(flow: &Flow<T>, weights: &mut [Vec<T>]) {
     for (to, from) in weights.iter_mut().zip(flow.parameters()) {
         to.copy_from_slice(&from.data);
     }
-}
-
-/// Up to `count` seeded rows.
-fn sample_rows<T: Real>(x: &Matrix<T>, count: usize, seed: u64) -> Matrix<T> {
-    let n = x.rows();
-    if n <= count {
-        return x.clone();
-    }
-    let mut random = generator(seed, "guard", 0);
-    let mut order: Vec<usize> = (0..n).collect();
-    for i in 0..count {
-        order.swap(i, random.random_range(i..n));
-    }
-    order.truncate(count);
-    order.sort_unstable();
-    Matrix::from_fn(count, x.cols(), |i, j| x[(order[i], j)])
 }

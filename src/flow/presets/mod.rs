@@ -1,32 +1,21 @@
 //! Flows by name: see [`NAMES`].
 
+mod intervals;
+mod names;
+mod shuffle;
+
+pub use self::intervals::Intervals;
+pub use self::names::{Mask, NAMES, Name, Nonlinearity};
+
+use self::shuffle::{random_half, shuffled};
 use super::bijections::{
-    ActNorm, Affine, Asinh, Autoregressive, BatchNorm, Coupling, Form, GeneralCoupling, Interval, LuLinear,
-    MOST_COLUMNS, Permutation, Planar, Prelu, Radial, Residual, Sinh, Support, Sylvester,
+    ActNorm, Affine, Asinh, Autoregressive, BatchNorm, Coupling, Form, GeneralCoupling, LuLinear,
+    Permutation, Planar, Prelu, Radial, Residual, Sinh, Support, Sylvester,
 };
 use super::conditioner::Activation;
 use super::transformer::{Scale, Spline, Transformer};
 use super::{Error, Layer};
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
-
-/// Names of the flows that are built.
-pub const NAMES: &[&str] = &[
-    "affine",
-    "glow",
-    "iaf",
-    "maf",
-    "nice",
-    "nsf",
-    "nsf-ar",
-    "paper",
-    "paper-tril",
-    "planar",
-    "radial",
-    "realnvp",
-    "residual",
-    "sylvester",
-];
 
 /// Which flow, with every option that a preset takes. `None` is the preset's own default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,138 +55,6 @@ pub struct Preset {
     /// everything else where a flow is built for data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub support: Option<Intervals>,
-}
-
-/// One interval for all columns, or one for each; written with `;` between them, or in a file as a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "OneOrMany", into = "OneOrMany")]
-pub struct Intervals(pub Vec<Interval>);
-
-/// How intervals stand in a file.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(Interval),
-    Many(Vec<Interval>),
-}
-
-impl From<OneOrMany> for Intervals {
-    fn from(given: OneOrMany) -> Self {
-        match given {
-            OneOrMany::One(interval) => Self(vec![interval]),
-            OneOrMany::Many(intervals) => Self(intervals),
-        }
-    }
-}
-
-impl From<Intervals> for OneOrMany {
-    fn from(intervals: Intervals) -> Self {
-        match intervals.0[..] {
-            [interval] => Self::One(interval),
-            _ => Self::Many(intervals.0),
-        }
-    }
-}
-
-impl FromStr for Intervals {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.split(';').map(str::parse).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// Name of a preset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Name {
-    /// One full affine layer: a normal distribution.
-    Affine,
-    /// Activation normalization, a permutation, an LU linear map and an affine coupling a step, on vectors (Kingma and Dhariwal
-    /// 2018).
-    Glow,
-    /// Inverse autoregressive flow: [`Name::Maf`] with its directions swapped (Kingma et al. 2016). Training runs the sequential
-    /// direction.
-    Iaf,
-    /// Masked autoregressive flow, affine (Papamakarios et al. 2017).
-    Maf,
-    /// Additive couplings, scales at the end (Dinh et al. 2015).
-    Nice,
-    /// Couplings with rational-quadratic splines on the box `[-5, 5]` (Durkan et al. 2019).
-    Nsf,
-    /// The same, autoregressive.
-    NsfAr,
-    /// Full affine layers with activations between (Feinman and Parthasarathy 2019).
-    Paper,
-    /// The same with lower triangular matrices: a Knothe-Rosenblatt map.
-    PaperTril,
-    /// Planar layers, scales at the end (Rezende and Mohamed 2015).
-    Planar,
-    /// Radial layers, scales at the end (Rezende and Mohamed 2015).
-    Radial,
-    /// Affine couplings.
-    #[default]
-    Realnvp,
-    /// The identity plus a contraction, with scales before each layer and at the end (Behrmann et al. 2019, Chen et al. 2019). At most 64
-    /// columns.
-    Residual,
-    /// Sylvester layers with up to 8 axes each, scales at the end (van den Berg et al. 2018).
-    Sylvester,
-}
-
-impl Name {
-    /// The name as it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Affine => "affine",
-            Self::Glow => "glow",
-            Self::Iaf => "iaf",
-            Self::Maf => "maf",
-            Self::Nice => "nice",
-            Self::Nsf => "nsf",
-            Self::NsfAr => "nsf-ar",
-            Self::Paper => "paper",
-            Self::PaperTril => "paper-tril",
-            Self::Planar => "planar",
-            Self::Radial => "radial",
-            Self::Realnvp => "realnvp",
-            Self::Residual => "residual",
-            Self::Sylvester => "sylvester",
-        }
-    }
-}
-
-/// Name of a nonlinearity, of a flow or of a conditioner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Nonlinearity {
-    /// Generative PReLU.
-    Prelu,
-    /// Generative sinh.
-    Sinh,
-    /// Generative asinh.
-    Asinh,
-    /// Conditioner: tanh.
-    Tanh,
-    /// Conditioner: ReLU.
-    Relu,
-    /// Conditioner: SiLU.
-    Silu,
-}
-
-/// How couplings choose the columns that move.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mask {
-    /// The second half moves; after each coupling the columns are reversed.
-    Halves,
-    /// Even and odd columns move in turn.
-    Alternating,
-    /// The second half moves, the first half, even columns, odd columns, and so on.
-    Mixed,
-    /// A random half moves, then the other one, then another random one.
-    #[default]
-    Random,
 }
 
 impl Preset {
@@ -378,12 +235,6 @@ impl Preset {
     }
 
     fn residual(&self, dim: usize) -> Result<Vec<Layer>, Error> {
-        if dim > MOST_COLUMNS {
-            return self.fail(
-                "--flow",
-                "takes an exact log-determinant, for at most 64 columns; choose another flow",
-            );
-        }
         let (activation, hidden) = self.conditioner(&[64, 64])?;
         let mut layers: Vec<Layer> = Vec::new();
         for _ in 0..self.count(6)? {
@@ -453,27 +304,3 @@ const BOX: f64 = 5.0;
 
 /// Most axes of a Sylvester layer.
 const AXES: usize = 8;
-
-/// The columns in a random order: a pure function of its arguments.
-fn shuffled(dim: usize, seed: u64, purpose: &'static str, k: usize) -> Vec<usize> {
-    use rand::RngExt;
-    let mut random = crate::random::generator(seed, purpose, k as u64);
-    let mut columns: Vec<usize> = (0..dim).collect();
-    for i in (1..dim).rev() {
-        columns.swap(i, random.random_range(0..=i));
-    }
-    columns
-}
-
-/// A random half of the columns, ascending; a pure function of its arguments. Each odd one is the
-/// complement of the one before, so that every column moves.
-fn random_half(dim: usize, seed: u64, k: usize) -> Vec<usize> {
-    let columns = shuffled(dim, seed, "mask", k / 2);
-    let mut half = if k.is_multiple_of(2) || dim == 1 {
-        columns[dim / 2..].to_vec()
-    } else {
-        columns[..dim / 2].to_vec()
-    };
-    half.sort_unstable();
-    half
-}

@@ -1,0 +1,161 @@
+//! `train DATA --out MODEL`.
+
+mod run;
+mod start;
+mod summary;
+
+use super::checkpoint::{self, with_record};
+use super::context;
+use super::failure::Failure;
+use super::parts::Parts;
+use super::session::{Dtype, Session, warn};
+use super::settings::Settings;
+use crate::data::{Element, Table};
+use crate::flow::{AnyModel, Model};
+use crate::train::{self, HeldOut, State, TrainOptions};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Options of `train`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The rows to fit
+    data: String,
+    /// The model file, .safetensors; MODEL.checkpoint is kept beside it
+    #[arg(long, value_name = "MODEL")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
+    /// The data are whole numbers: give them the rest with uniform noise on [0, 1), new in each epoch, or with a conditional flow that is
+    /// trained too (variational), for the better bound of their probability [default: none, or the model's with --from and --resume]
+    #[arg(long, value_name = "uniform|variational")]
+    dequantize: Option<Kind>,
+    /// Go on from MODEL.checkpoint up to --epochs in all, to the same bits as a run that never stopped (with the same
+    /// options; more epochs stretch the schedule)
+    #[arg(long)]
+    resume: bool,
+    /// Train with this many seeds, --seed and the ones after it, on the same parts of the data; MODEL is the one that is best
+    /// on the validation rows, and all are reported with mean and standard error
+    #[arg(long, value_name = "K", default_value = "1", conflicts_with = "resume")]
+    seeds: std::num::NonZeroU32,
+    /// Go on from this model instead of a new one, its preprocessing and its architecture included [default: a new model]
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    from: Option<PathBuf>,
+}
+
+/// Ways to dequantise.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Uniform noise
+    Uniform,
+    /// A conditional flow
+    Variational,
+}
+
+pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
+    let settings = a.settings.clone().or_default_flow();
+    if a.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("safetensors")) {
+        let file = a.out.display();
+        return Err(Failure::Input(format!("--out {file}: a model is a .safetensors file; name it so")));
+    }
+    settings.options(s.seed()).check()?;
+    probe(&a.out)?;
+    let checkpoint = checkpoint::place(&a.out);
+    let resumed = match &a.from {
+        Some(path) => Some(AnyModel::load(path)?),
+        None if a.resume => Some(AnyModel::load(&checkpoint)?),
+        None => None,
+    };
+    let single = match (s.global.dtype, &resumed) {
+        (Some(given), Some(model)) if (given == Dtype::F32) != (model.dtype() == "f32") => {
+            let (file, has) = (a.from.as_ref().unwrap_or(&checkpoint).display(), model.dtype());
+            return Err(Failure::Input(format!("--dtype: {file} is {has}; resume in that precision")));
+        }
+        (given, None) => given == Some(Dtype::F32),
+        (_, Some(model)) => model.dtype() == "f32",
+    };
+    let job = Job { s, a, settings, checkpoint };
+    if single { job.train::<f32>(resumed.as_ref()) } else { job.train::<f64>(resumed.as_ref()) }
+}
+
+/// That the model's folder can be written, asked before training and not after it.
+fn probe(model: &Path) -> Result<(), Failure> {
+    let folder = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| {
+        Failure::Output(format!("--out {}: cannot be written: {error}; nothing was changed", model.display()))
+    })
+}
+
+/// An error of training with the name of the data, where it is the data's fault.
+fn named(error: train::Error, training: &Table) -> Failure {
+    match error {
+        train::Error::Flow(crate::flow::Error::Option { .. }) | train::Error::Option { .. } => error.into(),
+        other => Failure::Input(format!("{} (training rows): {other}", training.source)),
+    }
+}
+
+/// A model that is trained, and how it does.
+struct Trained<T> {
+    seed: u64,
+    model: Model<T>,
+    state: State<T>,
+    provenance: Value,
+    warnings: Vec<String>,
+    test: Option<HeldOut>,
+}
+
+impl<T> Trained<T> {
+    /// What seeds are compared by: validation NLL, training units.
+    fn valid_nll(&self) -> f64 {
+        self.state.record.best().map_or(f64::INFINITY, |e| e.valid_nll)
+    }
+}
+
+/// A training run with all that it needs.
+struct Job<'a> {
+    s: &'a Session,
+    a: &'a Arguments,
+    settings: Settings,
+    checkpoint: PathBuf,
+}
+
+impl Job<'_> {
+    fn train<T: Element>(&self, resumed: Option<&AnyModel>) -> Result<(), Failure> {
+        let s = self.s;
+        let mut options = self.settings.options(s.seed());
+        let (table, variables) = context::joint(s, &self.a.data, resumed.map(AnyModel::context))?;
+        if resumed.is_none() {
+            self.check_support(&table, &variables)?;
+        }
+        let parts = Parts::of(s, table, &variables, &self.settings, options.valid)?;
+        if self.settings.epochs.is_none() {
+            options.epochs = TrainOptions::epochs_for(parts.training.rows());
+        }
+        if let Some(warning) = parts.discrete().filter(|_| self.a.dequantize.is_none()) {
+            warn(&warning);
+        }
+        let race = match resumed {
+            None => Some(self.race::<T>(&parts, &options)?),
+            Some(_) => None,
+        };
+        let mut runs: Vec<Trained<T>> = Vec::new();
+        let mut best = 0;
+        for k in 0..self.a.seeds.get() {
+            let options = TrainOptions { seed: options.seed.wrapping_add(u64::from(k)), ..options.clone() };
+            runs.push(self.one(options, &parts, resumed, race.as_ref())?);
+            let (last, worse) =
+                (runs.len() - 1, |a: &Trained<T>, b: &Trained<T>| a.valid_nll() > b.valid_nll());
+            if worse(&runs[best], &runs[last]) {
+                best = last;
+            }
+        }
+        let chosen = &runs[best];
+        let mut model = chosen.model.clone();
+        let mut record = chosen.state.record.clone();
+        record.warnings.splice(0..0, chosen.warnings.clone());
+        model.record = Some(with_record(&chosen.provenance, &record));
+        model.save(&self.a.out)?;
+        checkpoint::save(&self.checkpoint, model, &chosen.state, &chosen.provenance)?;
+        self.summary(&runs, best, &record, parts.valid.as_ref().unwrap_or(&parts.training))
+    }
+}

@@ -1,0 +1,50 @@
+//! The output layer at its optimum.
+
+use crate::cli::session::Session;
+use crate::data::Table;
+use crate::flow::Flow;
+use crate::train::TrainOptions;
+use crate::train::polish::{output_affine, polish};
+
+/// Rows times columns (squared, with a penalty) up to which the output layer is polished.
+const POLISH_WORK: usize = 4_000_000;
+
+/// Brings the output affine layer to its optimum on the training rows, where that is affordable.
+pub(super) fn polished(
+    s: &Session,
+    flow: &mut Flow<f64>,
+    training: &Table,
+    options: &TrainOptions,
+    notes: &mut Vec<String>,
+) {
+    let d = flow.dim();
+    let work = training.rows() * if options.alpha > 0.0 { d * d } else { d };
+    if output_affine(flow).is_none()
+        || !flow.context().is_empty()
+        || work > POLISH_WORK
+        || options.noise > 0.0
+        || options.alpha_weights > 0.0
+    {
+        return;
+    }
+    s.note(&format!("{}: polishing the output layer", training.source));
+    let result = flow.part(flow.core()).and_then(|mut core| {
+        let rows = if flow.preprocessing() == 0 {
+            training.values.clone()
+        } else {
+            flow.part(0..flow.preprocessing())?.normalize(&training.values)?.0
+        };
+        let certificate = polish(&mut core, &rows, options.alpha)?;
+        Ok((core, certificate))
+    });
+    match result {
+        Ok((core, certificate)) => {
+            flow.replace(flow.preprocessing(), &core);
+            notes.push(format!(
+                "output layer polished on the training rows: relative gradient {:.1e} after {} steps",
+                certificate.residual, certificate.iterations
+            ));
+        }
+        Err(error) => notes.push(format!("output layer not polished: {error}")),
+    }
+}

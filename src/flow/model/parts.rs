@@ -1,0 +1,139 @@
+//! Other flows of a flow's layers: with another base, precision or end, and parts of it.
+
+use super::{Flow, Parameter};
+use crate::flow::{Base, Dequantize, Error, Layer};
+use eigenflow_linalg::Real;
+use std::ops::Range;
+
+impl<T: Real> Flow<T> {
+    /// The same flow with another base, its parameters freshly initialised.
+    ///
+    /// ```
+    /// use eigenflow::flow::{Base, Flow, bijections::{Affine, Form}};
+    /// use eigenflow_linalg::Matrix;
+    /// let flow = Flow::<f64>::new(vec![Affine::new(1, Form::Full).into()], 0, 0).unwrap();
+    /// let mut flow = flow.with_base(Base::Student { learned: true }, 0).unwrap();
+    /// let freedom = flow.base_parameters().start;
+    /// flow.parameters_mut()[0].data[0] = 1.0;
+    /// flow.parameters_mut()[freedom].data[0] = 0.0; // one degree of freedom: Cauchy, 1 / π at its mode
+    /// let log_p = flow.log_density(&Matrix::new(1, 1, vec![0.0])).unwrap()[0];
+    /// assert!((log_p + std::f64::consts::PI.ln()).abs() < 1e-15);
+    /// ```
+    ///
+    /// # Errors
+    /// If its fields make no sense.
+    pub fn with_base(&self, base: Base, seed: u64) -> Result<Self, Error> {
+        let (layers, variables) = (self.layers.clone(), self.variables.clone());
+        let mut flow = Self::given(layers, self.preprocessing, base, variables, seed)?;
+        flow.replace(0, self);
+        flow.take_behind(self);
+        Ok(flow)
+    }
+
+    /// The same flow as one of whole numbers, with a dequantiser that is freshly initialised.
+    ///
+    /// # Errors
+    /// If its layers do not fit, or the flow's log-determinant is an estimate: the mean of its exponentials has another limit.
+    pub fn with_dequantizer(&self, dequantize: Dequantize, seed: u64) -> Result<Self, Error> {
+        if self.is_estimated() && !dequantize.is_none() {
+            let reason = "takes an exact log-determinant: a residual layer has one of up to 64 columns";
+            return Err(Error::Option { flow: "residual", option: "--dequantize", reason });
+        }
+        let mut flow = self.clone();
+        let fresh = dequantize.flow::<T>(self.dim, seed)?;
+        let own = fresh.map_or_else(Vec::new, |q| q.parameters);
+        let renamed = own.into_iter().map(|p| Parameter { name: format!("dequantizer.{}", p.name), ..p });
+        let old = flow.dequantizer_parameters();
+        flow.of_dequantizer = renamed.len();
+        flow.parameters.splice(old, renamed);
+        flow.dequantize = dequantize;
+        Ok(flow)
+    }
+
+    /// Takes over the parameters behind the base, by name.
+    fn take_behind(&mut self, from: &Self) {
+        for p in &mut self.parameters {
+            let own = from.parameters[from.behind()].iter().find(|q| q.name == p.name && q.cols == p.cols);
+            if let Some(q) = own.filter(|q| !q.name.starts_with("base.")) {
+                p.data.clone_from(&q.data);
+            }
+        }
+    }
+
+    /// The same flow with other scalars.
+    pub fn cast<U: Real>(&self) -> Flow<U> {
+        Flow {
+            dim: self.dim,
+            layers: self.layers.clone(),
+            preprocessing: self.preprocessing,
+            of_layer: self.of_layer.clone(),
+            base: self.base.clone(),
+            dequantize: self.dequantize.clone(),
+            of_dequantizer: self.of_dequantizer,
+            variables: self.variables.clone(),
+            parameters: self
+                .parameters
+                .iter()
+                .map(|p| Parameter {
+                    name: p.name.clone(),
+                    rows: p.rows,
+                    cols: p.cols,
+                    role: p.role,
+                    data: p.data.iter().map(|x| U::of(x.f64())).collect(),
+                })
+                .collect(),
+        }
+    }
+
+    /// A flow of the layers `range` alone, with their parameters: the core, or the preprocessing.
+    ///
+    /// # Errors
+    /// If the range is empty.
+    ///
+    /// # Panics
+    /// If it reaches beyond the layers, as slicing does.
+    pub fn part(&self, range: Range<usize>) -> Result<Self, Error> {
+        let preprocessing = self.preprocessing.min(range.end).saturating_sub(range.start);
+        let layers = self.layers[range.clone()].to_vec();
+        // What ends before the latents has no base but the one that is nobody's.
+        let whole = range.end == self.layers.len();
+        let base = if whole { self.base.clone() } else { Base::Normal };
+        let mut part = Self::given(layers, preprocessing, base, self.variables.clone(), 0)?;
+        let of_base = self.base_parameters().filter(|_| whole);
+        let of_context = self.dequantizer_parameters().end..self.parameters.len();
+        let from = range.flat_map(|k| self.parameters_of(k)).chain(of_base).chain(of_context);
+        for (to, from) in part.parameters.iter_mut().zip(from) {
+            to.data.clone_from(&self.parameters[from].data);
+        }
+        Ok(part)
+    }
+
+    /// The same flow with one more layer, freshly initialised, at the latent end.
+    ///
+    /// # Errors
+    /// As [`Flow::new`].
+    pub fn followed_by(&self, layer: Layer) -> Result<Self, Error> {
+        let mut layers = self.layers.clone();
+        layers.push(layer);
+        let base = self.base.clone();
+        let mut longer = Self::given(layers, self.preprocessing, base, self.variables.clone(), 0)?;
+        longer.replace(0, self);
+        longer.take_behind(self);
+        for (to, from) in longer.base_parameters().zip(self.base_parameters()) {
+            longer.parameters[to].data.clone_from(&self.parameters[from].data);
+        }
+        Ok(longer)
+    }
+
+    /// Takes over the parameters of `part`, which was cut out at layer `at`.
+    ///
+    /// # Panics
+    /// If the layers differ.
+    pub fn replace(&mut self, at: usize, part: &Self) {
+        assert_eq!(self.layers[at..at + part.layers.len()], part.layers[..], "a part of this flow");
+        let first = self.of_layer[at].start;
+        for (k, p) in part.parameters[..part.behind().start].iter().enumerate() {
+            self.parameters[first + k].data.clone_from(&p.data);
+        }
+    }
+}
