@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Up to 64 columns `log|det (I + J_g)|` is exact, by a pushed Jacobian (`D` tangents through the network) and its LU factorisation, `2/3 D³` a
 /// row. Beyond, it is an unbiased *estimate* of the power series, a pure function of the row and of the number of the draw (a parameter,
-/// [`Role::Draw`]), with an unbiased gradient: [`series`]. [`crate::flow::Flow::log_density_estimate`] averages draws and gives the standard error.
+/// [`Role::Draw`]), with an unbiased gradient (Russian roulette and random signs, `residual/series.rs`). [`crate::flow::Flow::log_density_estimate`] averages draws and gives the standard error.
 ///
 /// The way back is numeric: Newton's method for `x + g(x) = z`, with the step `x ← z - g(x)`, which contracts by `L`,
 /// wherever Newton's does not help, and alone beyond 64 columns; it ends at the rounding of the residual.

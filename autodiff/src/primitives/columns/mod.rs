@@ -1,6 +1,6 @@
 //! Moves of columns: slices, selections, concatenation, and their transposes.
 //!
-//! These are bookkeeping, so the tape sees through them: [`through`].
+//! These are bookkeeping, so the tape sees through them (`columns/through.rs`).
 
 mod through;
 
