@@ -19,12 +19,11 @@ use std::ops::ControlFlow;
 
 /// What is trained, and looked at.
 fn settings(a: &Arguments, seed: u64) -> Settings {
-    let recipe = |width: usize, epochs, batch, lr, weight_decay| Recipe {
+    let recipe = |width: usize, epochs, batch, lr| Recipe {
         preset: Preset { hidden: Some(vec![width; 2]), ..Preset::named(Name::Realnvp) },
         epochs,
         batch,
         lr,
-        weight_decay,
     };
     let common = |geometry, denoiser, rows| Settings {
         scale: 0.1,
@@ -36,10 +35,8 @@ fn settings(a: &Arguments, seed: u64) -> Settings {
         seed,
     };
     let full = match a.name {
-        Study::Mnist => {
-            common(recipe(192, 12, 256, 1e-3, 0.0), recipe(192, 12, 256, 1e-3, 0.0), [10, 20, 100])
-        }
-        _ => common(recipe(64, 100, 128, 2e-3, 0.0), recipe(64, 300, 128, 2e-3, 0.0), [20, 20, 30]),
+        Study::Mnist => common(recipe(192, 10, 256, 1.5e-3), recipe(192, 12, 256, 1.5e-3), [5, 10, 100]),
+        _ => common(recipe(64, 100, 128, 1e-3), recipe(64, 300, 128, 1e-3), [20, 20, 30]),
     };
     if !a.quick {
         return full;
@@ -122,7 +119,7 @@ impl Run<'_> {
             return Ok(flow);
         }
         let mut observe = |row: &EpochRow| {
-            if self.images.training.rows() > 10_000 || row.epoch % 10 == 0 {
+            if self.images.training.rows() > 10_000 || row.epoch.is_multiple_of(10) {
                 self.s.note(&format!(
                     "{name}: epoch {}, {:.2} nats, held out {:.2} (training units)",
                     row.epoch, row.nll, row.valid_nll

@@ -79,6 +79,8 @@ impl Found<'_> {
             "alpha_training_units": number(0.5 * (settings.scale / unit(self.spectrum)).powi(2)),
             "nats_above_normal": mean(g.gain),
             "local_standard_deviations": { "rows": g.scales.rows(), "5%": of(0), "50%": of(1), "95%": of(2) },
+            "local_variance": mean(g.variance),
+            "linear_variance": number(g.linear_variance),
             "pca_standard_deviations": list(&self.spectrum.values.iter().map(|l| l.sqrt()).collect::<Vec<_>>()),
             "leading_axes": {
                 "examples": g.examples,
@@ -107,14 +109,20 @@ impl Found<'_> {
         );
         let _ = writeln!(
             out,
-            "local standard deviations (grey), {} rows\ncomponent      5 %   median     95 %      PCA",
+            "local standard deviations (grey), {} rows\ncomponent      5 %   median     95 %   linear",
             g.scales.rows()
         );
         for k in SHOWN.into_iter().filter(|k| *k <= g.scales.cols()) {
             let [low, median, high] = self.scales(k - 1);
-            let pca = self.spectrum.values[k - 1].sqrt();
-            let _ = writeln!(out, "{k:>9} {low:>8.3} {median:>8.3} {high:>8.3} {pca:>8.3}");
+            let linear = self.spectrum.values[k - 1].sqrt().hypot(self.settings.scale);
+            let _ = writeln!(out, "{k:>9} {low:>8.3} {median:>8.3} {high:>8.3} {linear:>8.3}");
         }
+        let _ = writeln!(
+            out,
+            "variance, all components: local {} (mean), of the linear optimum {:.2}",
+            text(g.variance),
+            g.linear_variance
+        );
         let _ = writeln!(out, "\ncondition of the Jacobian, {} rows", g.condition.len());
         for q in QUANTILES {
             let _ = writeln!(out, "{:>8.0} % {:>9.1}", 100.0 * q, quantile(&g.condition, q));

@@ -27,6 +27,11 @@ pub struct Geometry {
     pub leading: LeadingCovariance<f64>,
     /// All local standard deviations at a few rows of every class, units of grey, `[rows, D]`.
     pub scales: Matrix<f64>,
+    /// Local variance `Σ_k s_k²` of those rows. For draws of the flow its mean is at least their variance (Poincaré's inequality for normal
+    /// latents, `Var g(z) <= E ‖∇g‖²`), and equal to it where the flow is linear.
+    pub variance: Mean,
+    /// Variance of the linear optimum, `Σ (λ + scale²)`.
+    pub linear_variance: f64,
     /// Condition numbers of `J`.
     pub condition: Vec<f64>,
     /// Effective dimension of each class at the scale of the penalty.
@@ -44,8 +49,8 @@ pub(super) fn couplings(dim: usize, recipe: &Recipe, seed: u64) -> Result<Vec<La
 
 /// Options of a training; no epoch is the last before its time.
 pub(super) fn options(recipe: &Recipe, seed: u64) -> TrainOptions {
-    let Recipe { epochs, batch, lr, weight_decay, .. } = *recipe;
-    TrainOptions { epochs, batch, lr, weight_decay, seed, valid: 0.0, patience: 0, ..TrainOptions::default() }
+    let Recipe { epochs, batch, lr, .. } = *recipe;
+    TrainOptions { epochs, batch, lr, seed, valid: 0.0, patience: 0, ..TrainOptions::default() }
 }
 
 /// One scale for all pixels: the root of their mean variance.
@@ -134,7 +139,10 @@ pub fn geometry(
     let of = |class: usize| -> Vec<f64> {
         each.iter().zip(&images.codes).filter(|(_, c)| **c == class).map(|(v, _)| *v).collect()
     };
+    let variances: Vec<f64> = (0..scales.rows()).map(|i| scales.row(i).iter().map(|s| s * s).sum()).collect();
     Ok(Geometry {
+        variance: Mean::of(&variances),
+        linear_variance: spectrum.values.iter().map(|l| l + scale * scale).sum(),
         gain: Mean::of(&gains),
         examples,
         leading,
@@ -165,7 +173,7 @@ pub(super) mod tests {
 
     pub(crate) fn settings() -> Settings {
         let preset = Preset { layers: Some(2), hidden: Some(vec![4]), ..Preset::named(Name::Realnvp) };
-        let recipe = Recipe { preset, epochs: 1, batch: 64, lr: 1e-3, weight_decay: 0.0 };
+        let recipe = Recipe { preset, epochs: 1, batch: 64, lr: 1e-3 };
         let (geometry, denoiser) = (recipe.clone(), recipe);
         Settings { scale: 0.1, noise: [0.1, 0.2, 0.4], geometry, denoiser, axes: 2, rows: [2, 2, 2], seed: 1 }
     }

@@ -27,8 +27,6 @@ pub struct Recipe {
     pub batch: usize,
     /// Learning rate.
     pub lr: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
 }
 
 /// What a study of images is made with. Standard deviations are in units of grey, 0 to 1.
