@@ -6,6 +6,7 @@ mod leading;
 mod products;
 mod spectrum;
 
+pub(crate) use estimates::remaining_square;
 pub use estimates::{Estimate, frobenius_estimate, log_det_estimate};
 pub use exact::{Direction, Route, jacobians};
 pub use leading::{LeadingCovariance, leading_condition_numbers, leading_covariance};

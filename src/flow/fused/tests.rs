@@ -229,6 +229,29 @@ fn gradients<T: Real>(trial: &Trial) {
     });
 }
 
+/// Blocks of cotangents of `y` for `a`, for `b` and for both, and the derivatives of such a pull.
+fn cotangents<T: Real>(trial: &Trial) {
+    trial.agrees::<T, _>("blocks of cotangents", 1, |r, x, [y, _]| {
+        let given = [(y, x.blocks[1])];
+        let mut out = r.vjp(&given, &[x.a, x.b])?;
+        out.extend(r.vjp(&given, &[x.a])?);
+        out.extend(r.vjp(&given, &[x.b])?);
+        Ok(out)
+    });
+}
+
+/// The derivatives of a pulled block.
+fn cotangents_again<T: Real>(trial: &Trial) {
+    trial.agrees::<T, _>("derivatives of a pulled block", 3, |r, x, [y, _]| {
+        let pulled = r.vjp(&[(y, x.blocks[1])], &[x.a, x.b])?;
+        let mut inputs = x.all();
+        inputs.push(x.blocks[1]);
+        let mut out = r.gradient(pulled[0].square(), &inputs)?;
+        out.extend(r.gradient(pulled[1].square(), &inputs)?);
+        Ok(out)
+    });
+}
+
 /// Tangents of `cols` columns with every structure there is; the first one is zero.
 fn structures<'t, T: Real>(
     r: &'t Recorder<T>,
@@ -360,6 +383,8 @@ proptest! {
     fn pushed_blocks_are_those_of_the_expansion(trial in trial()) {
         pushes::<f64>(&trial);
         pushes::<f32>(&trial);
+        cotangents::<f64>(&trial);
+        cotangents::<f32>(&trial);
     }
 }
 
@@ -370,6 +395,8 @@ proptest! {
     fn second_derivatives_are_those_of_the_expansion(trial in trial().prop_map(small)) {
         penalties::<f64>(&trial);
         penalties::<f32>(&trial);
+        cotangents_again::<f64>(&trial);
+        cotangents_again::<f32>(&trial);
         second_order::<f64>(&trial);
         second_order::<f32>(&trial);
     }
@@ -379,7 +406,7 @@ proptest! {
 fn fixed(passed: usize, moved: usize, hidden: &[usize], activation: Activation, generate: bool) -> Trial {
     let network =
         Mlp { inputs: passed, hidden: hidden.to_vec(), outputs: 2 * moved, activation, residual: false };
-    Trial { spec: Spec { network, bound: 1.25, generate }, rows: 150, tangents: [9, 4], seed: 3 }
+    Trial { spec: Spec { network, bound: 1.25, generate }, rows: 150, tangents: [9, 17], seed: 3 }
 }
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Tanh, Activation::Relu, Activation::Silu];
@@ -469,6 +496,7 @@ impl Trial {
         let program = self.program::<f64, _>(fused, |r, x, [y, log_det]| {
             let mut out = vec![y, log_det];
             out.extend(blocks(r, x, [y, log_det], |i, j| [1, 4, 6].contains(&i) && [0, 1, 7].contains(&j))?);
+            out.extend(r.vjp(&[(y, x.blocks[1])], &[x.a, x.b])?);
             out.extend(r.vjp(&[(y, x.cotangents[0]), (log_det, x.cotangents[1])], &x.all())?);
             Ok(out)
         });
@@ -520,18 +548,22 @@ fn threads_change_no_bit() {
 fn zero_cotangents_stay_zero_at_infinity() {
     for trial in every_path() {
         let (mut batch, shared) = trial.data::<f64>();
-        let m = trial.spec.moved();
+        let (m, seeds) = (trial.spec.moved(), trial.tangents[1]);
         for (n, bad) in [(0, f64::INFINITY), (70, f64::NAN), (149, f64::NEG_INFINITY)] {
             batch[1][n * m..(n + 1) * m].fill(bad);
             batch[2][n * m..(n + 1) * m].fill(0.0);
             batch[3][n] = 0.0;
+            batch[7][n * seeds * m..(n + 1) * seeds * m].fill(0.0);
         }
         let fused = trial.everything(trial.rows, &batch, &shared, true);
-        let first = fused.len() - 2 - shared.len();
+        // Two pulled blocks, and the gradients of both inputs and all parameters.
+        let first = fused.len() - 4 - shared.len();
         assert!(fused[first..].iter().flatten().all(|x| x.is_finite()), "{trial:?}");
+        let p = trial.spec.passed();
         for n in [0, 70, 149] {
-            let zero = |x: &[f64], unit: usize| x[n * unit..(n + 1) * unit].iter().all(|&x| x == 0.0);
-            assert!(zero(&fused[first], trial.spec.passed()) && zero(&fused[first + 1], m), "{trial:?}");
+            for (fused, unit) in fused[first..].iter().zip([seeds * p, seeds * m, p, m]) {
+                assert!(fused[n * unit..(n + 1) * unit].iter().all(|&x| x == 0.0), "{trial:?}");
+            }
         }
     }
 }
@@ -545,9 +577,12 @@ fn zero_cotangents_stay_zero_behind_slopes_that_are_no_number() {
         batch[0][70 * p..71 * p].fill(f64::NAN);
         batch[2][70 * m..71 * m].fill(0.0);
         batch[3][70] = 0.0;
+        let seeds = trial.tangents[1];
+        batch[7][70 * seeds * m..71 * seeds * m].fill(0.0);
         let fused = trial.everything(trial.rows, &batch, &shared, true);
         let of_a = &fused[fused.len() - 2 - shared.len()][70 * p..71 * p];
-        assert!(of_a.iter().all(|&x| x == 0.0), "{trial:?}");
+        let block = &fused[fused.len() - 4 - shared.len()][70 * seeds * p..71 * seeds * p];
+        assert!(of_a.iter().chain(block).all(|&x| x == 0.0), "{trial:?}");
     }
 }
 
