@@ -1,6 +1,7 @@
 //! Sixteen leading local axes of many columns: products with Jacobians against the dense SVD.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use eigenflow::flow::bijections::{Affine, Form};
 use eigenflow::flow::presets::{Name, Preset};
 use eigenflow::flow::{Flow, Layer};
 use eigenflow::jacobian::{leading_covariance, local_covariance};
@@ -13,8 +14,30 @@ use std::time::Duration;
 
 /// A `RealNVP` of eight couplings, as initialised but for weights of order one at the end of its conditioners.
 fn flow(dim: usize) -> Flow<f64> {
+    perturbed(preset(dim))
+}
+
+/// The same behind a whitening of columns whose standard deviations fall like those of pictures' principal components, `k^-0.7`.
+fn decaying(dim: usize) -> Flow<f64> {
+    let mut layers = preset(dim);
+    layers.insert(0, Affine::new(dim, Form::Full).into());
+    let mut flow = perturbed(layers);
+    let whitening = &mut flow.parameters_mut()[0].data;
+    whitening.fill(0.0);
+    (0..dim).for_each(|k| whitening[k * dim + k] = 1.0 / deviation(k));
+    flow
+}
+
+fn deviation(k: usize) -> f64 {
+    (1.0 + k as f64).powf(-0.7)
+}
+
+fn preset(dim: usize) -> Vec<Layer> {
     let preset = Preset { hidden: Some(vec![64, 64]), ..Preset::named(Name::Realnvp) };
-    let layers: Vec<Layer> = preset.layers(dim, 0).expect("a flow of these columns");
+    preset.layers(dim, 0).expect("a flow of these columns")
+}
+
+fn perturbed(layers: Vec<Layer>) -> Flow<f64> {
     let mut flow = Flow::new(layers, 0, 0).expect("its layers fit");
     let mut random = generator(0, "bench-leading", 0);
     for p in flow.parameters_mut().iter_mut().filter(|p| !p.name.contains("mask")) {
@@ -37,6 +60,14 @@ fn all(c: &mut Criterion) {
         b.iter(|| local_covariance(black_box(&narrow), &x, 16).expect("finite"));
     });
     group.bench_function("4x784/16-leading", |b| {
+        b.iter(|| leading_covariance(black_box(&narrow), &x, 16, 1e-6, 0).expect("finite"));
+    });
+    let (narrow, x) = (decaying(784), rows(4, 784));
+    let x = Matrix::from_fn(4, 784, |i, j| deviation(j) * x[(i, j)]);
+    group.bench_function("4x784/decaying/dense", |b| {
+        b.iter(|| local_covariance(black_box(&narrow), &x, 16).expect("finite"));
+    });
+    group.bench_function("4x784/decaying/16-leading", |b| {
         b.iter(|| leading_covariance(black_box(&narrow), &x, 16, 1e-6, 0).expect("finite"));
     });
     let (wide, x) = (flow(3072), rows(2, 3072));

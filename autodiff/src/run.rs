@@ -132,7 +132,7 @@ pub struct Runner<T> {
 impl<T: Real> Runner<T> {
     /// The same, staying on the calling thread: for runs inside an operation of another program, whose workers must not wait
     /// for each other.
-    pub(crate) fn alone(self) -> Self {
+    pub fn alone(self) -> Self {
         Self { alone: true, prepared: true, ..self }
     }
 

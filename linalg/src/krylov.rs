@@ -2,108 +2,12 @@
 //!
 //! A block Golub-Kahan iteration with full orthogonalisation and thick restarts. The caller multiplies: it is
 //! handed lines (vectors, one a row) and gives back their products with `A` and with `Aᵀ` in turn, so that many
-//! matrices advance together where their products come in batches.
+//! matrices advance together where their products come in batches. It also says when to look at what has been found, which
+//! costs as much as several turns.
 
-use crate::product::{Accum, MatRef, matmul};
+use crate::basis::{Basis, norm};
 use crate::svd::{Svd, svd};
 use crate::{Error, Matrix, Real};
-
-/// Blocks of the basis after which it is cut back.
-const MOST_BLOCKS: usize = 8;
-/// Blocks that are kept then: the leading Ritz vectors.
-const KEPT_BLOCKS: usize = 3;
-/// The small problem is solved after every so many blocks.
-const LOOK: usize = 2;
-
-/// An orthonormal basis, one vector a line.
-#[derive(Clone, Debug)]
-struct Basis<T> {
-    length: usize,
-    lines: Vec<T>,
-}
-
-impl<T: Real> Basis<T> {
-    fn new(length: usize) -> Self {
-        Self { length, lines: Vec::new() }
-    }
-
-    fn count(&self) -> usize {
-        self.lines.len() / self.length
-    }
-
-    fn view(&self) -> MatRef<'_, T> {
-        MatRef::from_row_major_slice(&self.lines, self.count(), self.length)
-    }
-
-    /// Replaces the basis by `weights · basis`: one new vector for each line of the weights.
-    fn combine(&mut self, weights: MatRef<'_, T>) -> Result<(), Error> {
-        self.lines = self.combined(weights)?.into_data();
-        Ok(())
-    }
-
-    fn combined(&self, weights: MatRef<'_, T>) -> Result<Matrix<T>, Error> {
-        let mut out = Matrix::zeros(weights.nrows(), self.length);
-        matmul(out.view_mut(), Accum::Replace, T::ONE, weights, self.view())?;
-        Ok(out)
-    }
-
-    /// Splits the lines of a block into what lies in the span of the basis and an orthonormal rest:
-    /// `X = C · basis + R · X'`. `X'` replaces `X`; a line with no rest becomes zero.
-    ///
-    /// Classical Gram-Schmidt against the basis and a modified one within the block, twice: orthogonal to rounding
-    /// (Giraud, Langou and Rozložník 2005).
-    fn split(&self, x: &mut Matrix<T>) -> Result<(Matrix<T>, Matrix<T>), Error> {
-        let (b, j) = (x.rows(), self.count());
-        let mut sizes: Vec<T> = (0..b).map(|i| norm(x.row(i))).collect();
-        let mut inside = Matrix::zeros(b, j);
-        let mut beside = Matrix::identity(b);
-        for _ in 0..2 {
-            let mut c = Matrix::zeros(b, j);
-            if j > 0 {
-                matmul(c.view_mut(), Accum::Replace, T::ONE, x.view(), self.view().transpose())?;
-                matmul(x.view_mut(), Accum::Add, -T::ONE, c.view(), self.view())?;
-                // X = inside B + beside X₁ and X₁ = c B + r X₂.
-                matmul(inside.view_mut(), Accum::Add, T::ONE, beside.view(), c.view())?;
-            }
-            let r = orthonormalise(x, &sizes);
-            beside = beside.mul(&r);
-            sizes.fill(T::ONE);
-        }
-        Ok((inside, beside))
-    }
-}
-
-fn norm<T: Real>(x: &[T]) -> T {
-    let largest = x.iter().fold(T::ZERO, |m, v| m.maximum(v.abs()));
-    if largest == T::ZERO || !largest.is_finite() {
-        return largest;
-    }
-    let sum: T = x.iter().map(|&v| (v / largest) * (v / largest)).sum();
-    largest * sum.sqrt()
-}
-
-/// Orthonormal lines: `X = R X'` with `R` lower triangular. A line that is nothing beside `sizes` becomes zero.
-fn orthonormalise<T: Real>(x: &mut Matrix<T>, sizes: &[T]) -> Matrix<T> {
-    let (b, n) = x.shape();
-    let mut r = Matrix::zeros(b, b);
-    for i in 0..b {
-        let (before, rest) = x.data_mut().split_at_mut(i * n);
-        let line = &mut rest[..n];
-        for (k, other) in before.chunks_exact(n).enumerate() {
-            let c: T = line.iter().zip(other).map(|(a, b)| *a * *b).sum();
-            line.iter_mut().zip(other).for_each(|(a, b)| *a -= c * *b);
-            r[(i, k)] = c;
-        }
-        let size = norm(line);
-        if size > T::of(32.0) * T::EPS * sizes[i] {
-            line.iter_mut().for_each(|v| *v /= size);
-            r[(i, i)] = size;
-        } else {
-            line.fill(T::ZERO);
-        }
-    }
-    r
-}
 
 /// Leading singular triplets, `A v = σ u`, largest first.
 #[derive(Clone, Debug)]
@@ -121,9 +25,12 @@ pub struct Triplets<T> {
 /// Right and left bases `Q` and `P` with `A Q = P R` grow by a block a turn; the singular values of `R` are the
 /// Ritz values, which never exceed those of `A`. With `u`, `v` a Ritz pair, `A v = σ u` holds by
 /// construction and `‖Aᵀu - σv‖` is the residual: some singular value of `A` lies within it. Where the start is
-/// random, singular values of multiplicity up to `b` are found.
+/// random, singular values of multiplicity up to `b` are found, and of any one if the bases reach an invariant subspace: what
+/// is left of the start then goes on.
 ///
-/// Memory `O(b (m + n))`; a turn takes two products with `b` vectors and `O(b² (m + n))` flops.
+/// A narrow block needs the fewest products and a wide one makes the best of them. The bases are cut back at some six times
+/// `top` vectors, so memory is `O(top (m + n))`; a turn takes two products with `b` vectors and `O(b top (m + n))` flops, a
+/// look `O(top³)`.
 ///
 /// # References
 /// G. H. Golub, F. T. Luk and M. L. Overton, "A block Lanczos method for computing the singular values and corresponding
@@ -134,12 +41,13 @@ pub struct Triplets<T> {
 /// use eigenflow_linalg::{Matrix, krylov::LeadingSvd};
 /// let a = Matrix::diagonal(&[1.0, 5.0, 3.0]);
 /// let start = Matrix::new(1, 3, vec![1.0, 1.0, 1.0]);
-/// let mut found = LeadingSvd::new(3, start).unwrap();
+/// let mut found = LeadingSvd::new(3, start, 1).unwrap();
 /// while found.residual(0) > 1e-12 {
 ///     let products = found.block().mul(&a.transpose());
 ///     found.multiplied(products).unwrap();
 ///     let products = found.left_block().mul(&a);
 ///     found.pulled(products).unwrap();
+///     found.look().unwrap();
 /// }
 /// assert!((found.triplets(1).unwrap().values[0] - 5.0_f64).abs() < 1e-12);
 /// ```
@@ -153,22 +61,32 @@ pub struct LeadingSvd<T> {
     next: Matrix<T>,
     /// The part of the last `Aᵀ P` outside `Q`: its coefficients in `next`.
     beyond: Matrix<T>,
+    /// Lines of the start that are not in the block: they take the place of lines that vanish.
+    spare: Vec<Vec<T>>,
+    /// Vectors of a basis before a restart, and after one.
+    sizes: [usize; 2],
     small: Option<Svd<T>>,
-    turns: usize,
 }
 
 impl<T: Real> LeadingSvd<T> {
-    /// An iteration on matrices of `m` rows, from a block of lines of `n` random numbers.
+    /// An iteration on matrices of `m` rows for their first `top` triplets, from `top` lines of `n` random numbers, or fewer. The
+    /// first `width` of them are the block.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if the start is not finite.
-    pub fn new(m: usize, mut start: Matrix<T>) -> Result<Self, Error> {
+    pub fn new(m: usize, start: &Matrix<T>, width: usize) -> Result<Self, Error> {
         start.check_finite("leading singular triplets")?;
-        let right = Basis::new(start.cols());
-        right.split(&mut start)?;
-        let beyond = Matrix::zeros(0, 0);
-        let next = start;
-        Ok(Self { right, left: Basis::new(m), r: Vec::new(), next, beyond, small: None, turns: 0 })
+        let (top, n) = start.shape();
+        let b = width.clamp(1, top.max(1)).min(top);
+        let right = Basis::new(n);
+        let mut next = Matrix::new(b, n, start.data()[..b * n].to_vec());
+        right.split(&mut next)?;
+        let spare = (b..top).rev().map(|i| start.row(i).to_vec()).collect();
+        // Much room for few vectors, twice and a half as much as is wanted for many.
+        let most = (6 * top).min(3 * top + 48).max(32).min(n.max(2 * b));
+        let sizes = [most, (most / 3).max(top + b)];
+        let (left, beyond) = (Basis::new(m), Matrix::zeros(0, 0));
+        Ok(Self { right, left, r: Vec::new(), next, beyond, spare, sizes, small: None })
     }
 
     /// The lines to be multiplied by `A` next, `[b, n]`.
@@ -207,15 +125,39 @@ impl<T: Real> LeadingSvd<T> {
         let (_, beside) = self.right.split(&mut products)?;
         self.next = products;
         self.beyond = beside;
-        self.turns += 1;
-        let b = self.next.rows();
-        let full = self.right.count() + b > (MOST_BLOCKS * b).min(self.right.length.max(2 * b));
         self.small = None;
-        if full || self.turns.is_multiple_of(LOOK) || self.exhausted() {
-            self.small = Some(svd(&self.triangle())?);
-        }
+        self.refill()?;
+        let full = self.right.count() + self.next.rows() > self.sizes[0];
         if full && !self.exhausted() {
+            self.look()?;
             self.restart()?;
+        }
+        Ok(())
+    }
+
+    /// Puts lines of the start in the place of lines that vanished.
+    fn refill(&mut self) -> Result<(), Error> {
+        let n = self.right.length;
+        for i in 0..self.next.rows() {
+            while !self.spare.is_empty() && self.next.row(i).iter().all(|v| *v == T::ZERO) {
+                let Some(line) = self.spare.pop() else { break };
+                let mut all = self.right.clone();
+                all.lines.extend_from_slice(self.next.data());
+                let mut line = Matrix::new(1, n, line);
+                all.split(&mut line)?;
+                self.next.row_mut(i).copy_from_slice(line.data());
+            }
+        }
+        Ok(())
+    }
+
+    /// Solves the small problem: Ritz values and residuals as they stand.
+    ///
+    /// # Errors
+    /// Those of [`svd`].
+    pub fn look(&mut self) -> Result<(), Error> {
+        if self.small.is_none() {
+            self.small = Some(svd(&self.triangle())?);
         }
         Ok(())
     }
@@ -225,7 +167,7 @@ impl<T: Real> LeadingSvd<T> {
         self.next.data().iter().all(|v| *v == T::ZERO)
     }
 
-    /// `‖Aᵀu - σv‖` of Ritz pair `k` at the last look, infinite before one.
+    /// `‖Aᵀu - σv‖` of Ritz pair `k`, if there was a look since the last product; else infinite.
     pub fn residual(&self, k: usize) -> T {
         let Some(small) = &self.small else { return T::INFINITY };
         if k >= small.s.len() {
@@ -237,7 +179,7 @@ impl<T: Real> LeadingSvd<T> {
         norm(&(0..self.beyond.cols()).map(outside).collect::<Vec<T>>())
     }
 
-    /// The Ritz value `σ_k` at the last look.
+    /// The Ritz value `σ_k`, if there was a look since the last product.
     pub fn value(&self, k: usize) -> Option<T> {
         self.small.as_ref()?.s.get(k).copied()
     }
@@ -269,7 +211,7 @@ impl<T: Real> LeadingSvd<T> {
     /// Cuts the bases back to the leading Ritz vectors: `A Q = P diag(σ)` again.
     fn restart(&mut self) -> Result<(), Error> {
         let Some(small) = self.small.take() else { return Ok(()) };
-        let kept = (KEPT_BLOCKS * self.next.rows()).min(small.s.len());
+        let kept = self.sizes[1].min(small.s.len());
         let leading = |w: &Matrix<T>| Matrix::from_fn(kept, w.rows(), |i, j| w[(j, i)]);
         let (x, y) = (leading(&small.u), leading(&small.v));
         // `beyond` is told in the new left basis: its lines are Aᵀ of the last `b` old vectors.
@@ -314,6 +256,7 @@ mod tests {
         found.multiplied(products).unwrap();
         let products = found.left_block().mul(a);
         found.pulled(products).unwrap();
+        found.look().unwrap();
     }
 
     proptest! {
@@ -321,23 +264,25 @@ mod tests {
 
         /// Values, vectors and residuals against the dense decomposition, through restarts.
         #[test]
-        fn agrees_with_the_dense_decomposition(m in 1_usize..70, n in 1_usize..70, b in 1_usize..5, decay in 0.0..6.0_f64, seed in 0_u64..1000) {
+        fn agrees_with_the_dense_decomposition(m in 1_usize..70, n in 1_usize..70, b in 1_usize..5, more in 0_usize..6, decay in 0.0..6.0_f64, seed in 0_u64..1000) {
             let (u, v) = (svd(&draw(m, m, seed)).unwrap().u, svd(&draw(n, n, seed + 1)).unwrap().u);
             let k = m.min(n);
             let s = Matrix::from_fn(m, n, |i, j| if i == j { (-decay * i as f64 / k as f64).exp() } else { 0.0 });
             let a = u.mul(&s).mul(&v.transpose());
-            let b = b.min(k);
-            let mut found = LeadingSvd::new(m, draw(b, n, seed + 2)).unwrap();
+            let top = (b + more).min(k);
+            let b = b.min(top);
+            let mut found = LeadingSvd::new(m, &draw(top, n, seed + 2), b).unwrap();
             let mut turns = 0;
-            while !((0..b).all(|k| found.residual(k) <= 1e-10) || found.exhausted()) {
+            while !((0..top).all(|k| found.residual(k) <= 1e-10) || found.exhausted()) {
                 turn(&mut found, &a);
                 turns += 1;
-                prop_assert!(turns < 3000, "{m} x {n}, {b}: {:?}", (0..b).map(|k| found.residual(k)).collect::<Vec<_>>());
+                prop_assert!(turns < 3000, "{m} x {n}, {b} of {top}: {:?}", (0..top).map(|k| found.residual(k)).collect::<Vec<_>>());
             }
-            let got = found.triplets(b).unwrap();
+            let got = found.triplets(top).unwrap();
+            prop_assert_eq!(got.values.len(), top);
             let (av, atu) = (got.right.mul(&a.transpose()), got.left.mul(&a));
-            for i in 0..b {
-                // Equal values (decay 0) are found as often as the block is wide.
+            for i in 0..top {
+                // Equal values (decay 0) are found as often as they are wanted.
                 prop_assert!((got.values[i] - s[(i, i)]).abs() <= 1e-9, "{} {}", got.values[i], s[(i, i)]);
                 let off = |x: &[f64], y: &[f64], by: f64| norm(&x.iter().zip(y).map(|(x, y)| x - by * y).collect::<Vec<_>>());
                 prop_assert!(off(av.row(i), got.left.row(i), got.values[i]) <= 1e-12);
@@ -350,7 +295,7 @@ mod tests {
     #[test]
     fn the_identity_and_the_zero_matrix_are_exhausted_at_once() {
         for a in [Matrix::identity(6), Matrix::zeros(6, 6)] {
-            let mut found = LeadingSvd::new(6, draw(2, 6, 3)).unwrap();
+            let mut found = LeadingSvd::new(6, &draw(2, 6, 3), 2).unwrap();
             turn(&mut found, &a);
             assert!(found.exhausted() && found.residual(1) <= 1e-15);
             let values = found.triplets(2).unwrap().values;
@@ -358,10 +303,23 @@ mod tests {
         }
     }
 
+    /// A value five times, by blocks of two: what is left of the start takes over where they are exhausted.
+    #[test]
+    fn a_multiple_value_is_found_by_a_narrower_block() {
+        let a = Matrix::from_fn(9, 9, |i, j| if i == j { [3.0, 1.0][usize::from(i >= 5)] } else { 0.0 });
+        let mut found = LeadingSvd::new(9, &draw(6, 9, 3), 2).unwrap();
+        while !found.exhausted() {
+            turn(&mut found, &a);
+        }
+        let values = found.triplets(6).unwrap().values;
+        let off = values.iter().zip([3.0, 3.0, 3.0, 3.0, 3.0, 1.0]).map(|(s, t)| (s - t).abs());
+        assert!(off.fold(0.0, f64::max) < 1e-14, "{values:?}");
+    }
+
     #[test]
     fn what_is_not_finite_or_does_not_fit_is_refused() {
-        assert!(LeadingSvd::new(2, Matrix::new(1, 2, vec![f64::NAN, 0.0])).is_err());
-        let mut found = LeadingSvd::new(2, draw(1, 2, 1)).unwrap();
+        assert!(LeadingSvd::new(2, &Matrix::new(1, 2, vec![f64::NAN, 0.0]), 1).is_err());
+        let mut found = LeadingSvd::new(2, &draw(1, 2, 1), 1).unwrap();
         assert!(matches!(found.multiplied(draw(1, 3, 1)), Err(Error::Shape { .. })));
         let bad = Matrix::new(1, 2, vec![f64::INFINITY, 0.0]);
         assert!(matches!(found.multiplied(bad), Err(Error::NotFinite { .. })));
@@ -370,7 +328,7 @@ mod tests {
     #[test]
     fn single_precision_reaches_its_rounding() {
         let a = Matrix::from_fn(40, 40, |i, j| if i == j { 0.8_f32.powi(i as i32) } else { 0.0 });
-        let mut found = LeadingSvd::new(40, draw(3, 40, 5).cast::<f32>()).unwrap();
+        let mut found = LeadingSvd::new(40, &draw(3, 40, 5).cast::<f32>(), 3).unwrap();
         for _ in 0..30 {
             turn(&mut found, &a);
         }

@@ -4,6 +4,7 @@
 //! them, returns typed errors for wrong shapes and non-finite input, and gives the same bits for
 //! any number of threads.
 
+mod basis;
 pub mod bounds;
 pub mod cholesky;
 pub mod each;

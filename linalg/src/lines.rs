@@ -176,7 +176,7 @@ fn tree<T: Real>(mut parts: [T; PARTS]) -> T {
 
 /// `Σ x w` in a fixed order: [`PARTS`] partial sums, added as a tree, then the rest.
 #[inline(always)]
-fn dot<T: Real, const FMA: bool>(x: &[T], w: &[T]) -> T {
+pub(crate) fn dot<T: Real, const FMA: bool>(x: &[T], w: &[T]) -> T {
     let fused = |a: T, b: T, c: T| if FMA { a.mul_add(b, c) } else { a * b + c };
     let mut parts = [T::ZERO; PARTS];
     let (xs, ws) = (x.chunks_exact(PARTS), w.chunks_exact(PARTS));

@@ -1,13 +1,13 @@
 //! `components MODEL DATA`.
 
-use super::covariance::top;
+use super::covariance::{Method, tell_late, top};
 use super::failure::Failure;
 use super::output::Out;
 use super::session::{Rows, Session};
 use super::{compare, plot};
 use crate::components::{
-    self, Bootstrap, Combing, Components, FOLLOWED, PathComponents, Significance, Walk, path_components,
-    significance, traverse,
+    self, Bootstrap, Combing, Components, FOLLOWED, PathComponents, Significance, Walk, leading_components,
+    path_components, significance, traverse,
 };
 use crate::data::{Array, Element};
 use crate::flow::{AnyModel, Model};
@@ -25,6 +25,11 @@ pub(crate) struct Arguments {
     /// How many components, largest local standard deviation first [default: all D]
     #[arg(long, value_name = "K")]
     top: Option<usize>,
+    /// `dense`: the SVD of each row's Jacobian; `matrix-free`: the leading components from products with it, of which the shares in
+    /// `significance` are estimates, with their standard errors in `significance_error` and a bound of each squared scale's error in
+    /// `residuals`; `auto`: the latter from 512 columns on, for up to an eighth of them
+    #[arg(long, value_enum, default_value_t = Method::Auto)]
+    method: Method,
     /// Signs of the axes: `aligned` with those of neighbouring rows; `mrf`, the same by the paper's relaxed random field, for
     /// comparison; or by the `rule` that the largest entry of each is positive, which looks at one row alone
     #[arg(long, value_enum, default_value_t = Signs::Aligned)]
@@ -82,6 +87,9 @@ enum Order {
     Followed,
 }
 
+/// Residual of a pair, relative to its eigenvalue, at which the matrix-free iteration stops: an axis is off by this over the relative
+/// distance to the next eigenvalue.
+const RESIDUAL: f64 = 1e-8;
 /// Rows in a neighbourhood of local PCA, at least, and for each column.
 const NEIGHBOURHOOD: (usize, usize) = (30, 5);
 /// Components that are drawn, and rows at which walks along them begin.
@@ -99,6 +107,9 @@ fn project<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(
     let rows = s.data_for(&a.data, model)?;
     let (n, d) = (rows.x.rows(), model.flow.dim());
     let k = top(a.top, d)?;
+    if a.method.is_matrix_free(d, k) {
+        return matrix_free(s, a, &rows, model, k);
+    }
     let (one, by_row, numbers, frames) = ([k], [n], [n, k], [n, d, k]);
     let mut shapes: Vec<&[usize]> = vec![&numbers, &numbers, &frames, &one];
     if a.path {
@@ -153,6 +164,53 @@ fn project<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// The leading components, by products alone.
+fn matrix_free<T: Element>(
+    s: &Session,
+    a: &Arguments,
+    rows: &Rows<T>,
+    model: &Model<T>,
+    top: usize,
+) -> Result<(), Failure> {
+    let (n, d) = (rows.x.rows(), model.flow.dim());
+    let needs_all = [
+        (a.order == Order::Followed, "--order followed"),
+        (a.path, "--path"),
+        (a.compare, "--compare"),
+        (a.plot.is_some(), "--plot"),
+    ];
+    if let Some((_, option)) = needs_all.into_iter().find(|(given, _)| *given) {
+        return Err(Failure::Input(format!(
+            "{option}: needs all {d} axes of every row, not the leading {top} alone; leave it out, or form Jacobians by --method dense"
+        )));
+    }
+    a.out.check(&[&[n, top], &[n, top], &[n, d, top], &[top], &[top], &[n, top]])?;
+    check(a)?;
+    let tolerance = RESIDUAL.max(256.0 * T::EPS.f64());
+    let mut found =
+        leading_components(&model.flow, &rows.x, top, tolerance, s.seed()).map_err(|e| rows.at(e))?;
+    tell_late(s, &found.components.scales, &found.residuals, tolerance);
+    arrange(s, a, rows, &mut found.components)?;
+    let largest = found.significance_error.iter().fold(T::ZERO, |m, e| m.maximum(*e));
+    s.note(&format!(
+        "the leading {top} of {d} axes, without Jacobians: what lies beyond them is in the shares of `significance` by an estimate, standard \
+         error at most {:.1e}",
+        largest.f64()
+    ));
+    let c = &found.components;
+    a.out.emit(
+        s,
+        &[
+            Array::matrix("components", &c.values),
+            Array::matrix("scales", &c.scales),
+            Array::batch("axes", &c.axes),
+            Array::new("significance", &[top], &c.significance),
+            Array::new("significance_error", &[top], &found.significance_error),
+            Array::matrix("residuals", &found.residuals),
+        ],
+    )
 }
 
 /// That every number lies in its range.

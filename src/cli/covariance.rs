@@ -6,6 +6,7 @@ use super::session::{Rows, Session};
 use crate::data::{Array, Element};
 use crate::flow::{AnyModel, Model};
 use crate::jacobian::{leading_condition_numbers, leading_covariance, local_covariance};
+use eigenflow_linalg::Matrix;
 use std::path::PathBuf;
 
 /// Options of `covariance`.
@@ -29,9 +30,9 @@ pub(crate) struct Arguments {
     out: Out,
 }
 
-/// How the pairs are found.
+/// How axes are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Method {
+pub(crate) enum Method {
     Auto,
     Dense,
     MatrixFree,
@@ -39,7 +40,7 @@ enum Method {
 
 impl Method {
     /// Whether no Jacobian is formed.
-    fn is_matrix_free(self, dim: usize, top: usize) -> bool {
+    pub(crate) fn is_matrix_free(self, dim: usize, top: usize) -> bool {
         self == Self::MatrixFree || (self == Self::Auto && dim >= 512 && 8 * top <= dim)
     }
 }
@@ -85,6 +86,18 @@ fn covariance<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Resul
     )
 }
 
+/// Says how many pairs did not get as near as they should.
+pub(crate) fn tell_late<T: Element>(s: &Session, scales: &Matrix<T>, residuals: &Matrix<T>, tolerance: f64) {
+    let wide = |(r, s): (&T, &T)| r.f64() > 2.0 * tolerance * s.f64() * s.f64();
+    let late = residuals.data().iter().zip(scales.data()).filter(|p| wide(*p)).count();
+    if late > 0 {
+        s.note(&format!(
+            "{late} of {} pairs did not reach the tolerance {tolerance:e}; how near they are stands in `residuals`",
+            scales.data().len()
+        ));
+    }
+}
+
 /// The leading pairs, by products alone.
 fn matrix_free<T: Element>(
     s: &Session,
@@ -97,15 +110,7 @@ fn matrix_free<T: Element>(
     let found = leading_covariance(flow, &rows.x, top, a.tolerance, seed).map_err(|e| rows.at(e))?;
     let condition = leading_condition_numbers(flow, &rows.x, a.tolerance, seed).map_err(|e| rows.at(e))?;
     let eigenvalues = found.scales.map(|s| s * s);
-    let wide = |(r, v): (&T, &T)| r.f64() > 2.0 * a.tolerance * v.f64();
-    let late = found.residuals.data().iter().zip(eigenvalues.data()).filter(|p| wide(*p)).count();
-    if late > 0 {
-        s.note(&format!(
-            "{late} of {} pairs did not reach the tolerance {:e}; how near they are stands in `residuals`",
-            eigenvalues.data().len(),
-            a.tolerance
-        ));
-    }
+    tell_late(s, &found.scales, &found.residuals, a.tolerance);
     a.out.emit(
         s,
         &[
@@ -115,4 +120,17 @@ fn matrix_free<T: Element>(
             Array::matrix("residuals", &found.residuals),
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_axes_of_many_columns_take_no_jacobian() {
+        let auto = |dim, top| Method::Auto.is_matrix_free(dim, top);
+        assert!(auto(512, 64) && auto(784, 16) && auto(3072, 1));
+        assert!(!auto(511, 1) && !auto(784, 99) && !auto(784, 784));
+        assert!(Method::MatrixFree.is_matrix_free(2, 2) && !Method::Dense.is_matrix_free(3072, 1));
+    }
 }

@@ -1,10 +1,10 @@
 //! `reconstruct MODEL DATA`.
 
-use super::covariance::top;
+use super::covariance::{Method, top};
 use super::failure::Failure;
 use super::output::{Out, number, print, print_json};
 use super::session::{Rows, Session};
-use crate::components::{Reconstruction, reconstruct};
+use crate::components::{Reconstruction, leading_reconstruct, reconstruct};
 use crate::data::{Array, Element};
 use crate::flow::{AnyModel, Model};
 use crate::theory::linear::Spectrum;
@@ -23,6 +23,10 @@ pub(crate) struct Arguments {
     /// How many leading components the rows are rebuilt from [default: a table over K, without rows]
     #[arg(long, value_name = "K")]
     top: Option<usize>,
+    /// `dense`: the SVD of each row's Jacobian; `matrix-free`: leading components from products with it; `auto`: the latter from 512
+    /// columns on, for up to an eighth of them, where the table ends
+    #[arg(long, value_enum, default_value_t = Method::Auto)]
+    method: Method,
     #[command(flatten)]
     out: Out,
 }
@@ -44,9 +48,9 @@ fn rebuild<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(
     }
     let rows = s.data_for(&a.data, model)?;
     let n = rows.x.rows();
-    let Some(k) = a.top else { return table(s, &rows, model) };
+    let Some(k) = a.top else { return table(s, a, &rows, model) };
     a.out.check(&[&[n, d], &[n], &[n]])?;
-    let r = reconstruct(&model.flow, &rows.x, k).map_err(|e| rows.at(e))?;
+    let r = rebuilt(s, a, &rows, model, k)?;
     s.note(&format!(
         "root mean square error from {k} of {d} components: {:.4e} predicted, {:.4e} measured",
         rms(&r.predicted).0,
@@ -62,6 +66,25 @@ fn rebuild<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(
     )
 }
 
+/// Residual of a pair, relative to its eigenvalue, at which the matrix-free iteration stops.
+const RESIDUAL: f64 = 1e-6;
+
+/// Rows from `k` components, by the method that is asked for.
+fn rebuilt<T: Element>(
+    s: &Session,
+    a: &Arguments,
+    rows: &Rows<T>,
+    model: &Model<T>,
+    k: usize,
+) -> Result<Reconstruction<T>, Failure> {
+    let found = if a.method.is_matrix_free(model.flow.dim(), k) {
+        leading_reconstruct(&model.flow, &rows.x, k, RESIDUAL.max(256.0 * T::EPS.f64()), s.seed())
+    } else {
+        reconstruct(&model.flow, &rows.x, k)
+    };
+    found.map_err(|e| rows.at(e))
+}
+
 /// Root of the mean of squares, and the standard error of it (independent rows).
 fn rms<T: Real>(squares: &[T]) -> (f64, f64) {
     let n = squares.len() as f64;
@@ -75,18 +98,23 @@ fn rms<T: Real>(squares: &[T]) -> (f64, f64) {
 const ALL: usize = 16;
 
 /// Errors over the number of components, beside those of PCA on the same rows.
-fn table<T: Element>(s: &Session, rows: &Rows<T>, model: &Model<T>) -> Result<(), Failure> {
+fn table<T: Element>(s: &Session, a: &Arguments, rows: &Rows<T>, model: &Model<T>) -> Result<(), Failure> {
     let d = model.flow.dim();
     // Each K, or powers of two and the end.
     let mut keep: Vec<usize> = (1..=d).filter(|k| d <= ALL || k.is_power_of_two()).collect();
     if keep.last() != Some(&d) {
         keep.push(d);
     }
+    if a.method.is_matrix_free(d, 1) {
+        keep.retain(|&k| a.method.is_matrix_free(d, k));
+        if keep.last() != Some(&d) {
+            s.note("from few components, without Jacobians: --method dense goes on to all of them");
+        }
+    }
     let pca = Spectrum::of(&rows.table.values).map_err(crate::flow::Error::from)?;
     let mut lines = Vec::new();
     for k in keep {
-        let Reconstruction { predicted, measured, .. } =
-            reconstruct(&model.flow, &rows.x, k).map_err(|e| rows.at(e))?;
+        let Reconstruction { predicted, measured, .. } = rebuilt(s, a, rows, model, k)?;
         let linear = pca.values[k..].iter().fold(0.0, |a, b| a + b).sqrt();
         lines.push((k, rms(&predicted), rms(&measured), linear));
     }

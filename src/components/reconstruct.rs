@@ -1,7 +1,7 @@
 //! Rows from their leading components alone.
 
 use crate::flow::{Error, Flow};
-use crate::jacobian::local_covariance;
+use crate::jacobian::{Direction, JacobianProducts, leading_covariance, local_covariance};
 use eigenflow_linalg::{Matrix, Real};
 
 /// Rows whose frames are held at a time take about this many bytes.
@@ -66,7 +66,62 @@ pub fn reconstruct<T: Real>(flow: &Flow<T>, x: &Matrix<T>, keep: usize) -> Resul
             predicted.push(left.fold(T::ZERO, |a, b| a + b));
         }
     }
-    let rows = flow.generate(&kept)?;
+    finish(flow, x, &kept, predicted)
+}
+
+/// [`reconstruct`] from products with `J_g` and its transpose alone: the leading latent axes by [`leading_covariance`] to `tolerance`, and what
+/// is left out is predicted by one product more, `‖J_g (z - U_K U_Kᵀ z)‖²`. Memory `O(K D)` a row.
+///
+/// # Errors
+/// As [`leading_covariance`].
+pub fn leading_reconstruct<T: Real>(
+    flow: &Flow<T>,
+    x: &Matrix<T>,
+    keep: usize,
+    tolerance: f64,
+    seed: u64,
+) -> Result<Reconstruction<T>, Error> {
+    let (n, d) = (x.rows(), flow.dim());
+    let k = keep.min(d);
+    let (z, _) = flow.normalize(x)?;
+    let mut kept = Matrix::zeros(n, d);
+    let mut predicted = Vec::with_capacity(n);
+    let mut products = JacobianProducts::new(flow, Direction::Generate, 1)?;
+    let chunk = (CHUNK_BYTES / (2 * d * k.max(1) * size_of::<T>())).max(1);
+    for start in (0..n).step_by(chunk) {
+        let end = n.min(start + chunk);
+        let part = |of: &Matrix<T>, width: usize| {
+            Matrix::new(end - start, width, of.data()[start * width..end * width].to_vec())
+        };
+        let rows = part(x, x.cols());
+        let found = leading_covariance(flow, &rows, k, tolerance, seed).map_err(|e| e.after_rows(start))?;
+        for row in start..end {
+            let latent = found.latent_axes.get(row - start);
+            for c in 0..k {
+                let along: T = (0..d).map(|i| latent[i * k + c] * z[(row, i)]).sum();
+                for i in 0..d {
+                    kept[(row, i)] += along * latent[i * k + c];
+                }
+            }
+        }
+        let at = part(&z, d);
+        let left: Vec<T> = at.data().iter().zip(part(&kept, d).data()).map(|(&z, &k)| z - k).collect();
+        let lost = products.push(&at, &left).map_err(|e| e.after_rows(start))?;
+        // An empty sum would be -0.
+        predicted.extend(lost.chunks_exact(d).map(|w| w.iter().fold(T::ZERO, |sum, &w| sum + w * w)));
+    }
+    finish(flow, x, &kept, predicted)
+}
+
+/// The rows of what is kept of the latents, and how far they are from those they stand for.
+fn finish<T: Real>(
+    flow: &Flow<T>,
+    x: &Matrix<T>,
+    kept: &Matrix<T>,
+    predicted: Vec<T>,
+) -> Result<Reconstruction<T>, Error> {
+    let (n, d) = kept.shape();
+    let rows = flow.generate(kept)?;
     let square =
         |row: usize| (0..d).map(|i| (x[(row, i)] - rows[(row, i)]) * (x[(row, i)] - rows[(row, i)])).sum();
     let measured = (0..n).map(square).collect();

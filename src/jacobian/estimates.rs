@@ -5,15 +5,16 @@ use super::products::JacobianProducts;
 use crate::flow::{Error, Estimate, Flow};
 use crate::random::generator;
 use eigenflow_linalg::eigen::eigh;
-use eigenflow_linalg::{Matrix, Real};
+use eigenflow_linalg::{Batch, Matrix, Real};
 use rand::Rng;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Signs for the probes of every row: row `n` has a generator of its own.
-fn signs<T: Real>(rows: usize, probes: usize, dim: usize, seed: u64) -> Vec<T> {
-    let mut out = vec![T::ONE; rows * probes * dim];
+fn signs<T: Real>(rows: Range<usize>, probes: usize, dim: usize, seed: u64) -> Vec<T> {
+    let mut out = vec![T::ONE; rows.len() * probes * dim];
     out.par_chunks_mut((probes * dim).max(1)).enumerate().for_each(|(row, out)| {
-        let mut random = generator(seed, "probes", row as u64);
+        let mut random = generator(seed, "probes", (rows.start + row) as u64);
         for bits in out.chunks_mut(64) {
             let word = random.next_u64();
             for (i, s) in bits.iter_mut().enumerate() {
@@ -59,11 +60,42 @@ pub fn frobenius_estimate<T: Real>(
     check_probes(probes)?;
     flow.check_rows("data", x)?;
     let d = flow.dim();
-    let v = signs::<T>(x.rows(), probes, d, seed);
+    let v = signs::<T>(0..x.rows(), probes, d, seed);
     let w = JacobianProducts::new(flow, direction, probes)?.push(x, &v)?;
     finite(flow, x, direction, &w, probes * d)?;
     let square = |line: &[T]| line.iter().map(|v| v.f64() * v.f64()).sum::<f64>();
     Ok(Estimate::over(&Matrix::new(x.rows(), probes, w.chunks_exact(d).map(square).collect())))
+}
+
+/// `‖J_g P‖²_F` of each row of latents `z`, where `P` projects off the given orthonormal latent axes (`[N, D, K]`): with the leading axes,
+/// what is beyond them, `Σ_{k > K} s_k⁻²`. As [`frobenius_estimate`]; row `n` has the probes of row `first + n`.
+pub(crate) fn remaining_square<T: Real>(
+    flow: &Flow<T>,
+    z: &Matrix<T>,
+    axes: &Batch<T>,
+    probes: usize,
+    seed: u64,
+    first: usize,
+) -> Result<Estimate, Error> {
+    check_probes(probes)?;
+    let ((n, d), k) = (z.shape(), axes.cols());
+    let mut v = signs::<T>(first..first + n, probes, d, seed);
+    v.par_chunks_mut((probes * d).max(1)).enumerate().for_each(|(row, v)| {
+        let axes = axes.get(row);
+        for v in v.chunks_exact_mut(d) {
+            let mut along = vec![T::ZERO; k];
+            for (axes, &v) in axes.chunks_exact(k.max(1)).zip(v.iter()) {
+                along.iter_mut().zip(axes).for_each(|(sum, &u)| *sum += u * v);
+            }
+            for (axes, v) in axes.chunks_exact(k.max(1)).zip(v) {
+                *v -= axes.iter().zip(&along).map(|(&u, &c)| u * c).sum::<T>();
+            }
+        }
+    });
+    let w = JacobianProducts::new(flow, Direction::Generate, probes)?.push(z, &v)?;
+    finite(flow, z, Direction::Generate, &w, probes * d)?;
+    let square = |line: &[T]| line.iter().map(|v| v.f64() * v.f64()).sum::<f64>();
+    Ok(Estimate::over(&Matrix::new(n, probes, w.chunks_exact(d).map(square).collect())))
 }
 
 /// `log|det J(x)|` of each row, as `½ tr log(JᵀJ)` by stochastic Lanczos quadrature (Ubaru, Chen and Saad 2017).
@@ -97,7 +129,7 @@ pub fn log_det_estimate<T: Real>(
     let (n, d) = (x.rows(), flow.dim());
     let mut products = JacobianProducts::new(flow, direction, probes)?;
     let scale = T::ONE / T::of(d as f64).sqrt();
-    let start = signs::<T>(n, probes, d, seed).into_iter().map(|s| s * scale).collect();
+    let start = signs::<T>(0..n, probes, d, seed).into_iter().map(|s| s * scale).collect();
     let mut run = Quadrature { d, bases: vec![start], diagonal: Vec::new(), beside: Vec::new() };
     for _ in 0..steps.clamp(1, d) {
         let w = products.push(x, run.last())?;

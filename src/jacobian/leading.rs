@@ -12,11 +12,13 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 /// Bytes of bases that are held at a time.
-const CHUNK_BYTES: usize = 256 << 20;
-/// Basis vectors a row, in blocks, that the iteration holds at most: both bases, their copies at a restart, blocks on the way.
-const BLOCKS_A_ROW: usize = 24;
+const HELD_BYTES: usize = 256 << 20;
+/// Rows that advance together: their products share the weights.
+const GROUP: usize = 16;
 /// Blocks that a row may take before it is given up and its residual reported as it is.
-const MOST_TURNS: usize = 200;
+const MOST_TURNS: usize = 400;
+/// Turns from one look at the residuals to the next: at first, and at most.
+const WAIT: [usize; 2] = [3, 5];
 
 /// The leading part of the eigendecomposition of `C(x) = J_g J_gᵀ`, with what is known of its error.
 #[derive(Clone, Debug)]
@@ -37,8 +39,9 @@ pub struct LeadingCovariance<T> {
 ///
 /// A row is done when every pair's residual is within `tolerance` of its own eigenvalue; rounding sets a floor of
 /// about `D eps` times the largest one. The start is drawn from `seed`, the same for every row, so that a row's result does
-/// not depend on its neighbours. Cost: two products with `top` vectors a turn, some ten turns where the spectrum
-/// decays; memory `O(top · D)` a row in flight.
+/// not depend on its neighbours. An eigenvalue that more than `top / 2` axes share exactly (never by chance) may be found
+/// less often. Cost: some six products `J_g v` and as many `J_gᵀ u` an axis where the spectrum decays, twelve and more
+/// where it is flat; memory `O(top · D)` a row in flight.
 ///
 /// # Errors
 /// As [`Flow::normalize`] and [`Flow::generate`]; [`Error::OutOfRange`] where a product overflows.
@@ -73,20 +76,19 @@ pub fn leading_covariance<T: Real>(
     if k == 0 || n == 0 {
         return Ok(out);
     }
-    let mut operator = Operator::new(flow, Direction::Generate, k)?;
-    for (first, part) in chunks(&z, k) {
-        let found = operator.leading(&part, tolerance, seed).map_err(|e| e.after_rows(first))?;
-        let residuals = operator.residuals(&part, &found).map_err(|e| e.after_rows(first))?;
-        for (i, (row, residual)) in found.iter().zip(residuals).enumerate() {
-            let at = first + i;
-            out.scales.row_mut(at).copy_from_slice(&row.values);
-            out.residuals.row_mut(at).copy_from_slice(&residual);
-            for c in 0..k {
-                let sign = leading_sign(row.left.row(c).iter().copied());
-                for j in 0..d {
-                    out.axes.data_mut()[(at * d + j) * k + c] = sign * row.left[(c, j)];
-                    out.latent_axes.data_mut()[(at * d + j) * k + c] = sign * row.right[(c, j)];
-                }
+    let found = by_groups(flow, Direction::Generate, &z, k, |operator, part| {
+        let found = operator.leading(part, k, tolerance, seed)?;
+        let residuals = operator.residuals(part, &found)?;
+        Ok(found.into_iter().zip(residuals).collect())
+    })?;
+    for (at, (row, residual)) in found.iter().enumerate() {
+        out.scales.row_mut(at).copy_from_slice(&row.values);
+        out.residuals.row_mut(at).copy_from_slice(residual);
+        for c in 0..k {
+            let sign = leading_sign(row.left.row(c).iter().copied());
+            for j in 0..d {
+                out.axes.data_mut()[(at * d + j) * k + c] = sign * row.left[(c, j)];
+                out.latent_axes.data_mut()[(at * d + j) * k + c] = sign * row.right[(c, j)];
             }
         }
     }
@@ -105,32 +107,56 @@ pub fn leading_condition_numbers<T: Real>(
     seed: u64,
 ) -> Result<Vec<T>, Error> {
     let (z, _) = flow.normalize(x)?;
-    let largest = |direction: Direction, at: &Matrix<T>| -> Result<Vec<T>, Error> {
-        // Two vectors: a double value is not taken for two single ones.
-        let mut operator = Operator::new(flow, direction, 2.min(flow.dim()))?;
-        let mut out = Vec::with_capacity(at.rows());
-        for (first, part) in chunks(at, 2) {
-            let found = operator.leading_first(&part, 1, tolerance, seed).map_err(|e| e.after_rows(first))?;
-            out.extend(found.iter().map(|row| row.values[0]));
-        }
-        Ok(out)
+    let largest = |direction: Direction, at: &Matrix<T>| {
+        by_groups(flow, direction, at, 1, |operator, part| {
+            let found = operator.leading(part, 1, tolerance, seed)?;
+            Ok(found.iter().map(|row| row.values[0]).collect())
+        })
     };
     let (of_j, of_g) = (largest(Direction::Normalize, x)?, largest(Direction::Generate, &z)?);
     Ok(of_j.iter().zip(of_g).map(|(&a, b)| a * b).collect())
 }
 
-/// Runs of rows whose bases fit into the memory bound, with their first row.
-fn chunks<T: Real>(x: &Matrix<T>, block: usize) -> impl Iterator<Item = (usize, Matrix<T>)> + '_ {
-    let d = x.cols();
-    let bytes = BLOCKS_A_ROW * block.max(1) * d * size_of::<T>();
-    let size = (CHUNK_BYTES / bytes.max(1)).max(1);
-    (0..x.rows()).step_by(size).map(move |first| {
-        let end = (first + size).min(x.rows());
-        (first, Matrix::new(end - first, d, x.data()[first * d..end * d].to_vec()))
-    })
+/// What `work` finds for all rows, which groups of them come to on one thread each, in their order.
+fn by_groups<T: Real, R: Send>(
+    flow: &Flow<T>,
+    direction: Direction,
+    at: &Matrix<T>,
+    top: usize,
+    work: impl Fn(&mut Operator<'_, T>, &Matrix<T>) -> Result<Vec<R>, Error> + Sync,
+) -> Result<Vec<R>, Error> {
+    let (n, d) = at.shape();
+    let width = width(top).min(d);
+    let products = JacobianProducts::new(flow, direction, width)?;
+    // Two bases of up to three times `top` vectors and more, and one of them once more at a restart.
+    let row_bytes = 3 * (3 * top + 48) * d * size_of::<T>();
+    let threads = rayon::current_num_threads();
+    let size = (HELD_BYTES / threads / row_bytes.max(1)).clamp(1, GROUP).min(n.div_ceil(threads).max(1));
+    let groups: Vec<Result<Vec<R>, Error>> = (0..n.div_ceil(size))
+        .into_par_iter()
+        .map_init(
+            || Operator { flow, direction, products: products.alone(), width },
+            |operator, group| {
+                let (first, end) = (group * size, n.min((group + 1) * size));
+                let part = Matrix::new(end - first, d, at.data()[first * d..end * d].to_vec());
+                work(operator, &part).map_err(|e| e.after_rows(first))
+            },
+        )
+        .collect();
+    let mut out = Vec::with_capacity(n);
+    for group in groups {
+        out.extend(group?);
+    }
+    Ok(out)
 }
 
-/// The Jacobians of rows as operators.
+/// Vectors in a block: half of those wanted need fewer products than all of them, and single ones make little of the
+/// weights. Two at least, so that a double value is not taken for two single ones.
+fn width(top: usize) -> usize {
+    top.div_ceil(2).clamp(4, 16).min(top.max(2))
+}
+
+/// The Jacobians of rows as operators, on one thread.
 struct Operator<'f, T> {
     flow: &'f Flow<T>,
     direction: Direction,
@@ -138,69 +164,61 @@ struct Operator<'f, T> {
     width: usize,
 }
 
-impl<'f, T: Real> Operator<'f, T> {
-    fn new(flow: &'f Flow<T>, direction: Direction, width: usize) -> Result<Self, Error> {
-        Ok(Self { flow, direction, products: JacobianProducts::new(flow, direction, width)?, width })
-    }
+/// A row on its way.
+#[derive(Clone)]
+struct Row<T> {
+    svd: LeadingSvd<T>,
+    /// The turn after which its residuals are looked at next.
+    due: usize,
+    /// The last look: its turn, and by what factor the worst residual was too large.
+    last: Option<(usize, f64)>,
+}
 
-    fn leading(&mut self, at: &Matrix<T>, tolerance: f64, seed: u64) -> Result<Vec<Triplets<T>>, Error> {
-        self.leading_first(at, self.width, tolerance, seed)
-    }
-
-    /// The first `wanted` triplets of every row, by blocks of the operator's width.
-    fn leading_first(
+impl<T: Real> Operator<'_, T> {
+    /// The first `top` triplets of every row.
+    fn leading(
         &mut self,
         at: &Matrix<T>,
-        wanted: usize,
+        top: usize,
         tolerance: f64,
         seed: u64,
     ) -> Result<Vec<Triplets<T>>, Error> {
         let (n, d, b) = (at.rows(), at.cols(), self.width);
         let mut random = generator(seed, "leading-axes", 0);
-        let start = Matrix::from_fn(b, d, |_, _| {
+        let start = Matrix::from_fn(top.max(b), d, |_, _| {
             let normal: f64 = random.sample(StandardNormal);
             T::of(normal)
         });
-        let mut rows = vec![LeadingSvd::new(d, start)?; n];
+        let svd = LeadingSvd::new(d, &start, b)?;
+        // No sooner than when there are three vectors for each that is wanted.
+        let mut rows = vec![Row { svd, due: (3 * top).div_ceil(b), last: None }; n];
         let mut active: Vec<usize> = (0..n).collect();
-        for _ in 0..MOST_TURNS {
+        for turn in 1..=MOST_TURNS {
+            let here = Matrix::from_fn(active.len(), d, |i, j| at[(active[i], j)]);
+            let block: Vec<T> = active.iter().flat_map(|&i| rows[i].svd.block().data()).copied().collect();
+            let pushed = self.products.push(&here, &block)?;
+            self.check(at, &active, &pushed)?;
+            for (&i, part) in active.iter().zip(pushed.chunks_exact(b * d)) {
+                rows[i].svd.multiplied(Matrix::new(b, d, part.to_vec()))?;
+            }
+            let block: Vec<T> = active.iter().flat_map(|&i| rows[i].svd.left_block().into_data()).collect();
+            let pulled = self.products.pull(&here, &block)?;
+            self.check(at, &active, &pulled)?;
+            for (&i, part) in active.iter().zip(pulled.chunks_exact(b * d)) {
+                rows[i].svd.pulled(Matrix::new(b, d, part.to_vec()))?;
+            }
+            let mut late = Vec::with_capacity(active.len());
+            for i in active {
+                if !rows[i].is_done(turn, top, tolerance)? {
+                    late.push(i);
+                }
+            }
+            active = late;
             if active.is_empty() {
                 break;
             }
-            let here = Matrix::from_fn(active.len(), d, |i, j| at[(active[i], j)]);
-            let block: Vec<T> = active.iter().flat_map(|&i| rows[i].block().data()).copied().collect();
-            let pushed = self.products.push(&here, &block)?;
-            self.check(at, &active, &pushed)?;
-            self.each(&mut rows, &active, &pushed, LeadingSvd::multiplied)?;
-            let block: Vec<T> = active.iter().flat_map(|&i| rows[i].left_block().into_data()).collect();
-            let pulled = self.products.pull(&here, &block)?;
-            self.check(at, &active, &pulled)?;
-            self.each(&mut rows, &active, &pulled, LeadingSvd::pulled)?;
-            active.retain(|&i| !done(&rows[i], wanted, tolerance));
         }
-        rows.par_iter().map(|row| Ok(row.triplets(wanted)?)).collect()
-    }
-
-    /// Hands every active row its part of the products.
-    fn each<F>(
-        &self,
-        rows: &mut [LeadingSvd<T>],
-        active: &[usize],
-        products: &[T],
-        take: F,
-    ) -> Result<(), Error>
-    where
-        F: Fn(&mut LeadingSvd<T>, Matrix<T>) -> Result<(), eigenflow_linalg::Error> + Sync,
-    {
-        let (b, d) = (self.width, self.flow.dim());
-        let mut wanted = active.iter().zip(products.chunks_exact(b * d)).peekable();
-        let mut pairs = Vec::with_capacity(active.len());
-        for (i, row) in rows.iter_mut().enumerate() {
-            if let Some((_, part)) = wanted.next_if(|(k, _)| **k == i) {
-                pairs.push((row, part));
-            }
-        }
-        pairs.into_par_iter().try_for_each(|(row, part)| Ok(take(row, Matrix::new(b, d, part.to_vec()))?))
+        rows.iter().map(|row| Ok(row.svd.triplets(top)?)).collect()
     }
 
     /// That products are finite; else an error that names the row.
@@ -210,34 +228,57 @@ impl<'f, T: Real> Operator<'f, T> {
         Err(not_finite(self.flow, at, self.direction, active[bad / (b * d)], bad % d))
     }
 
-    /// `‖(AᵀA) v − σ² v‖` of the triplets, by two more products.
+    /// `‖(AᵀA) v − σ² v‖` of the triplets, by two more products for each.
     fn residuals(&mut self, at: &Matrix<T>, found: &[Triplets<T>]) -> Result<Vec<Vec<T>>, Error> {
-        let d = at.cols();
-        let block: Vec<T> = found.iter().flat_map(|row| row.right.data()).copied().collect();
-        let pushed = self.products.push(at, &block)?;
-        let back = self.products.pull(at, &pushed)?;
-        let lines = back.chunks_exact(d).zip(block.chunks_exact(d));
-        let values = found.iter().flat_map(|row| &row.values);
-        let residuals: Vec<T> = lines
-            .zip(values)
-            .map(|((w, v), &s)| {
-                let square: T = w.iter().zip(v).map(|(&w, &v)| (w - s * s * v) * (w - s * s * v)).sum();
-                square.sqrt()
-            })
-            .collect();
-        Ok(residuals.chunks_exact(self.width).map(<[T]>::to_vec).collect())
+        let (d, b) = (at.cols(), self.width);
+        let mut out = vec![Vec::new(); found.len()];
+        for first in (0..found.first().map_or(0, |row| row.values.len())).step_by(b) {
+            let mut block = vec![T::ZERO; found.len() * b * d];
+            for (part, row) in block.chunks_exact_mut(b * d).zip(found) {
+                let lines = &row.right.data()[first * d..];
+                let count = lines.len().min(b * d);
+                part[..count].copy_from_slice(&lines[..count]);
+            }
+            let pushed = self.products.push(at, &block)?;
+            let back = self.products.pull(at, &pushed)?;
+            let parts = back.chunks_exact(b * d).zip(block.chunks_exact(b * d));
+            for ((out, row), (w, v)) in out.iter_mut().zip(found).zip(parts) {
+                let lines = w.chunks_exact(d).zip(v.chunks_exact(d)).zip(&row.values[first..]);
+                out.extend(lines.map(|((w, v), &s)| {
+                    let square: T = w.iter().zip(v).map(|(&w, &v)| (w - s * s * v) * (w - s * s * v)).sum();
+                    square.sqrt()
+                }));
+            }
+        }
+        Ok(out)
     }
 }
 
-/// Whether the first `wanted` pairs of a row are within the tolerance, or nothing more can be had.
-fn done<T: Real>(row: &LeadingSvd<T>, wanted: usize, tolerance: f64) -> bool {
-    if row.exhausted() {
-        return true;
+impl<T: Real> Row<T> {
+    /// Whether the first `top` pairs are within the tolerance, or nothing more can be had; looked at when it is due.
+    fn is_done(&mut self, turn: usize, top: usize, tolerance: f64) -> Result<bool, Error> {
+        let exhausted = self.svd.exhausted();
+        if turn >= self.due || exhausted {
+            self.svd.look()?;
+        }
+        let Some(largest) = self.svd.value(0) else { return Ok(false) };
+        // Of `AᵀA` the residual is σ‖Aᵀu − σv‖, and its eigenvalue σ²; products carry their rounding.
+        let floor = T::of(8.0) * T::EPS * largest;
+        let mut excess = 0.0_f64;
+        for k in 0..top {
+            let Some(s) = self.svd.value(k) else { return Ok(exhausted) };
+            let (residual, allowed) = (self.svd.residual(k), (T::of(tolerance) * s).maximum(floor));
+            if residual > T::ZERO {
+                excess = excess.max(residual.f64() / allowed.f64());
+            }
+        }
+        // Where residuals fall by a steady factor a turn, the next look is when they should be small enough.
+        let expected = self.last.map(|(before, old)| {
+            let rate = (old / excess).ln() / (turn - before) as f64;
+            if rate > 0.0 { (excess.ln() / rate).ceil() } else { WAIT[0] as f64 }
+        });
+        let wait = expected.map_or(WAIT[0], |turns| turns as usize).clamp(1, WAIT[1]);
+        (self.due, self.last) = (turn + wait, Some((turn, excess)));
+        Ok(excess <= 1.0 || exhausted)
     }
-    // Of `AᵀA` the residual is σ‖Aᵀu − σv‖, and its eigenvalue σ²; products carry their rounding.
-    let floor = row.value(0).map_or(T::ZERO, |s| T::of(8.0) * T::EPS * s);
-    (0..wanted).all(|k| {
-        let Some(s) = row.value(k) else { return false };
-        row.residual(k) <= (T::of(tolerance) * s).maximum(floor)
-    })
 }

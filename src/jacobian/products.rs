@@ -54,6 +54,12 @@ impl<'f, T: Real> JacobianProducts<'f, T> {
         Ok(Self { flow, width, push: program(true)?.runner(), pull: program(false)?.runner() })
     }
 
+    /// The same products on the calling thread alone: for callers that share rows among threads themselves.
+    pub(super) fn alone(&self) -> Self {
+        let runner = |of: &Runner<T>| of.program().runner().alone();
+        Self { push: runner(&self.push), pull: runner(&self.pull), ..*self }
+    }
+
     /// `J_n v` for the `b` vectors of each row: `[N, b, D]` to `[N, b, D]`.
     ///
     /// # Errors

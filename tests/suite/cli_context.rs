@@ -20,7 +20,9 @@ const TINY: &str = "--layers 2 --hidden 6 --epochs 3";
 fn room() -> Room {
     let room = Room::new();
     room.write("d.csv", table(300));
-    room.ok(&format!("train d.csv --context t,class:one-hot --out m.safetensors {TINY} --quiet"));
+    room.ok(&format!(
+        "train d.csv --flow realnvp --context t,class:one-hot --out m.safetensors {TINY} --quiet"
+    ));
     room
 }
 
@@ -120,10 +122,10 @@ fn a_conditional_model_is_trained_on_and_verified() {
     let before = room.read("m.safetensors");
     room.ok(&format!("train d.csv --from m.safetensors --out n.safetensors {TINY} --quiet"));
     assert_ne!(before, room.read("n.safetensors"));
-    room.ok("train d.csv --context t,class:one-hot --out m.safetensors --layers 2 --hidden 6 --epochs 4 --resume --quiet");
+    room.ok("train d.csv --flow realnvp --context t,class:one-hot --out m.safetensors --layers 2 --hidden 6 --epochs 4 --resume --quiet");
     // Same seed, same bits, on any number of threads.
     for threads in [1, 2] {
-        room.ok(&format!("train d.csv --context t,class:one-hot --out t{threads}.safetensors --threads {threads} {TINY} --quiet"));
+        room.ok(&format!("train d.csv --flow realnvp --context t,class:one-hot --out t{threads}.safetensors --threads {threads} {TINY} --quiet"));
     }
     assert!(
         room.read("t1.safetensors") == room.read("t2.safetensors") && room.read("t1.safetensors") == before

@@ -15,7 +15,9 @@ fn galaxies(rows: usize) -> String {
         let (redshift, bright, slope) = (1.0 + normal(0.2), 25.0 + normal(2.0), normal(0.5));
         text += &redshift.to_string();
         for band in 0..6 {
-            text += &format!(",{}", bright + slope * (2.5 - f64::from(band)) / 4.183 + normal(0.02));
+            let magnitude = bright + slope * (2.5 - f64::from(band)) / 4.183 + normal(0.02);
+            text += ",";
+            text += &magnitude.to_string();
         }
         text.push('\n');
     }

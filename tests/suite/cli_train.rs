@@ -352,7 +352,7 @@ fn an_interrupted_run_leaves_a_checkpoint() {
     assert!(line.starts_with("preprocessing: "), "{line}");
     line.clear();
     errors.read_line(&mut line).unwrap();
-    assert!(line.starts_with("training realnvp on 270 rows"), "{line}");
+    assert!(line.starts_with("training nsf on 270 rows"), "{line}");
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let mut rest = String::new();

@@ -3,6 +3,7 @@
 use crate::cli_support::Room;
 use crate::zoo;
 
+use eigenflow::components::{components, leading_components, leading_reconstruct, reconstruct};
 use eigenflow::flow::presets::{Name, Preset};
 use eigenflow::flow::{Flow, bijections::Asinh};
 use eigenflow::jacobian::{
@@ -104,6 +105,65 @@ fn condition_numbers_without_a_jacobian() {
     }
 }
 
+/// Components by products alone against those of the SVD: values and axes to the residual over the gap (sin Θ theorem), shares within five of
+/// their own standard errors, which are small enough to mean something.
+#[test]
+fn leading_components_are_the_dense_ones() {
+    let (flow, x, k) = (wide(96), rows::<f64>(12, 96, 21), 6);
+    let (z, _) = flow.normalize(&x).unwrap();
+    let dense = components(&flow, &x, k + 1).unwrap();
+    let found = leading_components(&flow, &x, k, 1e-9, 4).unwrap();
+    let c = &found.components;
+    for n in 0..x.rows() {
+        let eigenvalue = |j: usize| dense.scales[(n, j)].powi(2);
+        let length = z.row(n).iter().map(|v| v * v).sum::<f64>().sqrt();
+        for j in 0..k {
+            let below = eigenvalue(j) - eigenvalue(j + 1);
+            let gap = if j == 0 { below } else { below.min(eigenvalue(j - 1) - eigenvalue(j)) };
+            let turn = 2.0 * found.residuals[(n, j)] / gap + 1e-12 * eigenvalue(0) / gap;
+            let scale = dense.scales[(n, j)];
+            assert!((c.scales[(n, j)] / scale - 1.0).abs() < 1e-9);
+            let off = (c.values[(n, j)] - dense.values[(n, j)]).abs();
+            assert!(off <= 2.0 * turn * scale * length, "{off:e}, turned by {turn:e}");
+            let axis = (0..96).map(|i| {
+                let at = n * 96 + i;
+                (c.axes.data()[at * k + j] - dense.axes.data()[at * (k + 1) + j]).powi(2)
+            });
+            assert!(axis.sum::<f64>().sqrt() <= 2.0 * turn);
+        }
+    }
+    for j in 0..k {
+        let (share, error) = (c.significance[j], found.significance_error[j]);
+        let off = (share - dense.significance[j]).abs();
+        assert!(
+            off <= 5.0 * error && error > 0.0 && error < 0.02 * share,
+            "{share} ± {error}: off by {off:e}"
+        );
+    }
+    // All axes leave nothing to estimate.
+    let (all, dense) =
+        (leading_components(&flow, &x, 96, 1e-9, 4).unwrap(), components(&flow, &x, 96).unwrap());
+    for (a, b) in all.components.significance.iter().zip(&dense.significance) {
+        assert!((a - b).abs() < 1e-9);
+    }
+    assert!(all.significance_error.iter().all(|e| *e < 1e-12));
+}
+
+#[test]
+fn rows_are_rebuilt_without_a_jacobian() {
+    let (flow, x) = (wide(48), rows::<f64>(5, 48, 8));
+    for keep in [0, 1, 5, 48] {
+        let dense = reconstruct(&flow, &x, keep).unwrap();
+        let found = leading_reconstruct(&flow, &x, keep, 1e-11, 0).unwrap();
+        for (a, b) in found.rows.data().iter().zip(dense.rows.data()) {
+            assert!((a - b).abs() < 1e-7, "{keep}: {a} {b}");
+        }
+        for (a, b) in found.predicted.iter().zip(&dense.predicted) {
+            assert!((a - b).abs() < 1e-7 * (1.0 + b), "{keep}: {a} {b}");
+        }
+    }
+}
+
 /// Estimates lie within five of their own standard errors of the truth, over many rows, and the errors shrink as
 /// they should.
 #[test]
@@ -160,4 +220,35 @@ fn the_command_line_has_both_routes() {
         2,
         &["--tolerance -1", "between 0 and 1"],
     );
+}
+
+/// `components` and `reconstruct` by either route write the same, aligned signs included; what needs all axes is refused by name.
+#[test]
+fn components_from_the_command_line_take_no_jacobian() {
+    let (room, data) = (Room::with_model(), "builtin:s-curve?n=200");
+    room.ok(&format!("components m.safetensors {data} --top 2 --method dense --out a.npz"));
+    room.ok(&format!("components m.safetensors {data} --top 2 --method matrix-free --out b.npz"));
+    room.ok(&format!("reconstruct m.safetensors {data} --top 1 --method dense --out c.npz"));
+    room.ok(&format!("reconstruct m.safetensors {data} --top 1 --method matrix-free --out d.npz"));
+    let near = |one: &str, other: &str, within: f64| {
+        let (a, b) = (room.array(one).data, room.array(other).data);
+        assert_eq!(a.len(), b.len());
+        let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(off <= within, "{one} and {other}: {off:e}");
+    };
+    // In single precision, 200 rows: the nearest two scales are some hundredths apart.
+    near("a.npz:scales", "b.npz:scales", 1e-4);
+    near("a.npz:components", "b.npz:components", 1e-2);
+    near("a.npz:axes", "b.npz:axes", 1e-2);
+    near("c.npz:reconstruction", "d.npz:reconstruction", 1e-2);
+    let (dense, shares) = (room.array("a.npz:significance").data, room.array("b.npz:significance").data);
+    let errors = room.array("b.npz:significance_error").data;
+    for ((a, b), error) in dense.iter().zip(&shares).zip(&errors) {
+        assert!((a - b).abs() <= 5.0 * error + 1e-5, "{a} {b} ± {error}");
+    }
+    for option in ["--path", "--compare", "--order followed", "--plot p"] {
+        let run =
+            format!("components m.safetensors {data} --top 2 --method matrix-free --out e.npz {option}");
+        room.says(&run, 2, &[option.split(" p").next().unwrap_or(option), "all 3 axes", "--method dense"]);
+    }
 }

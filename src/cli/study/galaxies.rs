@@ -13,7 +13,7 @@ use crate::flow::Flow;
 use crate::flow::presets::{Name, Preset};
 use crate::report::pictures;
 use crate::report::studies::galaxies::{
-    BINS, COLUMNS, Meaning, dimension_chart, dimensions, meanings, spectra, walks,
+    BINS, COLUMNS, Meaning, Quantity, dimension_chart, dimensions, meanings, spectra, walks,
 };
 use crate::theory::Chart;
 use crate::train::{Preprocess, TrainOptions, build};
@@ -127,7 +127,7 @@ fn charts(
     for k in 0..SHOWN.min(local.axes.cols()) {
         let walk = Walk { component: k, reach: 1.0, points: 20, tolerance: 1e-4 };
         let t = traverse(flow, &starts, &walk)?;
-        let plane: [(&str, fn(&[f64]) -> f64); 2] = if k == 0 {
+        let plane: [Quantity; 2] = if k == 0 {
             [("redshift", redshift), ("i (mag)", magnitude)]
         } else {
             [("redshift", redshift), ("u - r (mag)", colour)]

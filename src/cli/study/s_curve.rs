@@ -56,24 +56,23 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         [("no gauge", "plain"), ("principal gauge", "principal")].into_iter().enumerate()
     {
         let path = a.out.join(format!("{file}.safetensors"));
-        let flow = match stored(a, &path)? {
-            Some(flow) => flow,
-            None => {
-                let options = TrainOptions {
-                    epochs: size.epochs[k],
-                    lr: RATES[k],
-                    valid: 0.0,
-                    patience: 0,
-                    gauge: if k == 0 { Gauge::None } else { Gauge::Principal },
-                    seed: s.seed(),
-                    ..TrainOptions::default()
-                };
-                let start = match &before {
-                    Some(flow) => flow.cast::<f32>(),
-                    None => build(&(size.preset)(), Preprocess::Standardize, &rows, &options)?.flow,
-                };
-                fitted(s, label, start, &rows.cast(), None, &options, &["x", "y", "z"], &path)?
-            }
+        let flow = if let Some(flow) = stored(a, &path)? {
+            flow
+        } else {
+            let options = TrainOptions {
+                epochs: size.epochs[k],
+                lr: RATES[k],
+                valid: 0.0,
+                patience: 0,
+                gauge: if k == 0 { Gauge::None } else { Gauge::Principal },
+                seed: s.seed(),
+                ..TrainOptions::default()
+            };
+            let start = match &before {
+                Some(flow) => flow.cast::<f32>(),
+                None => build(&(size.preset)(), Preprocess::Standardize, &rows, &options)?.flow,
+            };
+            fitted(s, label, start, &rows.cast(), None, &options, &["x", "y", "z"], &path)?
         };
         let (found, drawn) = findings(&flow, &held)?;
         charts.extend(correlations(file, &drawn, &found));

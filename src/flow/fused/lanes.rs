@@ -106,8 +106,8 @@ impl<T: Real, const FMA: bool> Number for Pack<T, FMA> {
     #[inline(always)]
     fn choose(self, a: Self, b: Self) -> Self {
         let mut out = a.0;
-        for i in 0..LANES {
-            out[i] = if self.0[i] >= T::ZERO { out[i] } else { b.0[i] };
+        for ((o, &b), &v) in out.iter_mut().zip(&b.0).zip(&self.0) {
+            *o = if v >= T::ZERO { *o } else { b };
         }
         Self(out)
     }

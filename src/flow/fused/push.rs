@@ -6,8 +6,8 @@
 //! do, and the local Jacobian is multiplied with the tangents afterwards.
 
 use super::combine::{Combine, Moved};
-use super::coupling::{Few, Spec, rates};
-use super::network::TILE;
+use super::coupling::{Few, Spec};
+use super::fold::{FoldWeights, LINES, Rates, folds};
 use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents};
 use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
@@ -15,11 +15,6 @@ use eigenflow_linalg::each::{Accum, Extents, products};
 use eigenflow_linalg::elementary::{Kernel, dispatch};
 use smallvec::smallvec;
 use std::sync::Arc;
-
-/// Lines (rows times tangents) that pass the network together.
-const LINES: usize = 2 * TILE;
-/// From so many moved columns on, the two halves of the last layer are folded before the product.
-const FOLD: usize = 16;
 
 /// Records the tangent of `y` from those of `a` and `b`, the parameters being fixed.
 pub(super) fn pushed<'t, T: Real>(
@@ -149,8 +144,7 @@ impl<T: Real> Primitive<T> for Push {
                 }
             }
         }
-        // The last layer is folded before its product, unless its columns are few.
-        let folded = spec.depth() > 0 && m >= FOLD;
+        let folded = spec.depth() > 0 && folds(m, t);
         let layers = if folded { &layers[..spec.depth()] } else { &layers[..] };
         for top in (0..cx.rows).step_by(most) {
             let n = most.min(cx.rows - top);
@@ -265,54 +259,6 @@ impl<T: Real> Kernel for ScaleRows<'_, T> {
                 } else {
                     out.iter_mut().zip(w).for_each(|(o, &w)| *o += v * w);
                 }
-            }
-        }
-    }
-}
-
-/// [`rates`] of all columns of a tile of rows.
-struct Rates<'a, 'b, T> {
-    generate: bool,
-    b: &'a [T],
-    y: &'a [T],
-    tanh: &'a [T],
-    scale: &'a [T],
-    alpha: &'b mut [T],
-    beta: &'b mut [T],
-}
-
-impl<T: Real> Kernel for Rates<'_, '_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let of = self.b.iter().zip(self.y).zip(self.tanh).zip(self.scale);
-        for ((((&b, &y), &tanh), &scale), (alpha, beta)) in of.zip(self.alpha.iter_mut().zip(self.beta)) {
-            (*alpha, *beta) = rates(self.generate, b, y, tanh, scale);
-        }
-    }
-}
-
-/// `fold[j, :] = α_j W_s[j, :] + β_j W_t[j, :]`.
-struct FoldWeights<'a, 'b, T> {
-    alpha: &'a [T],
-    beta: &'a [T],
-    weight: &'a [T],
-    fold: &'b mut [T],
-}
-
-impl<T: Real> Kernel for FoldWeights<'_, '_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let h = self.fold.len() / self.alpha.len();
-        let (of_s, of_t) = self.weight.split_at(self.fold.len());
-        let weights = of_s.chunks_exact(h).zip(of_t.chunks_exact(h));
-        let rates = self.alpha.iter().zip(self.beta);
-        for ((fold, (s, t)), (&alpha, &beta)) in self.fold.chunks_exact_mut(h).zip(weights).zip(rates) {
-            for ((f, &s), &t) in fold.iter_mut().zip(s).zip(t) {
-                *f = s * alpha + t * beta;
             }
         }
     }

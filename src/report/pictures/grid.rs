@@ -149,9 +149,10 @@ impl Grid {
                 body += &text(middle, top + down * r as f64 + CELL + LINE - 2.0, "middle", &cell.caption());
             }
         }
-        let width = (left + across * self.columns.len() as f64 + 6.0).max(WIDTH);
         let below = top + down * self.rows.len() as f64 + 4.0;
-        let (legend, height) = self.legend(left, below);
+        let (legend, [right, height]) = self.legend(left, below);
+        let width = (left + across * self.columns.len() as f64).max(right) + 6.0;
+        let width = width.max(WIDTH);
         body += &legend;
         let (title, description, id) = (escape(&self.title), escape(&self.description), escape(id));
         format!(
@@ -163,9 +164,10 @@ impl Grid {
         )
     }
 
-    /// What the colours of the shades in use stand for, side by side below `y`; and where it ends.
-    fn legend(&self, left: f64, y: f64) -> (String, f64) {
+    /// What the colours of the shades in use stand for, side by side below `y`; and where it ends, right and below.
+    fn legend(&self, left: f64, y: f64) -> (String, [f64; 2]) {
         const BAR: f64 = 150.0;
+        const ROOM: f64 = 30.0;
         let mut out = String::new();
         let used = |shade| self.cells.iter().flatten().any(|c| c.shade == shade);
         let all = [
@@ -193,9 +195,9 @@ impl Grid {
                     "<text class=\"text\" x=\"{at}\" y=\"{y}\" text-anchor=\"{anchor}\">{label}</text>"
                 );
             }
-            x += BAR + 30.0;
+            x += BAR + ROOM;
         }
-        (out, y + 8.0 + 2.0 * LINE)
+        (out, [x, y + 8.0 + 2.0 * LINE])
     }
 }
 

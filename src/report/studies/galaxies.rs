@@ -146,13 +146,11 @@ pub fn dimension_chart(errors: &[f64], found: &[[f64; 3]]) -> Chart {
     .mark("5 % and 95 % of the rows", Shape::Dashed, errors.to_vec(), of(2))
 }
 
-/// Walks over the data in the plane of two quantities, each made of a row.
-pub fn walks(
-    x: &Matrix<f64>,
-    component: usize,
-    t: &Traversal<f64>,
-    [across, up]: [(&str, fn(&[f64]) -> f64); 2],
-) -> Chart {
+/// A quantity with its unit, and how it is made of a row.
+pub type Quantity = (&'static str, fn(&[f64]) -> f64);
+
+/// Walks over the data in the plane of two quantities.
+pub fn walks(x: &Matrix<f64>, component: usize, t: &Traversal<f64>, [across, up]: [Quantity; 2]) -> Chart {
     const SHOWN: usize = 2000;
     let shown: Vec<&[f64]> = (0..x.rows().min(SHOWN)).map(|i| x.row(i)).collect();
     let of = |f: fn(&[f64]) -> f64, rows: &[&[f64]]| rows.iter().map(|r| f(r)).collect::<Vec<f64>>();

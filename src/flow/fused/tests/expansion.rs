@@ -68,6 +68,29 @@ fn gradients<T: Real>(trial: &Trial) {
     });
 }
 
+/// Blocks of cotangents of `y` for `a`, for `b` and for both, and the derivatives of such a pull.
+fn cotangents<T: Real>(trial: &Trial) {
+    trial.agrees::<T, _>("blocks of cotangents", 1, |r, x, [y, _]| {
+        let given = [(y, x.blocks[1])];
+        let mut out = r.vjp(&given, &[x.a, x.b])?;
+        out.extend(r.vjp(&given, &[x.a])?);
+        out.extend(r.vjp(&given, &[x.b])?);
+        Ok(out)
+    });
+}
+
+/// The derivatives of a pulled block.
+fn cotangents_again<T: Real>(trial: &Trial) {
+    trial.agrees::<T, _>("derivatives of a pulled block", 3, |r, x, [y, _]| {
+        let pulled = r.vjp(&[(y, x.blocks[1])], &[x.a, x.b])?;
+        let mut inputs = x.all();
+        inputs.push(x.blocks[1]);
+        let mut out = r.gradient(pulled[0].square(), &inputs)?;
+        out.extend(r.gradient(pulled[1].square(), &inputs)?);
+        Ok(out)
+    });
+}
+
 /// Tangents of `cols` columns with every structure there is; the first one is zero.
 fn structures<'t, T: Real>(
     r: &'t Recorder<T>,
@@ -199,6 +222,8 @@ proptest! {
     fn pushed_blocks_are_those_of_the_expansion(trial in trial()) {
         pushes::<f64>(&trial);
         pushes::<f32>(&trial);
+        cotangents::<f64>(&trial);
+        cotangents::<f32>(&trial);
     }
 }
 
@@ -209,6 +234,8 @@ proptest! {
     fn second_derivatives_are_those_of_the_expansion(trial in trial().prop_map(small)) {
         penalties::<f64>(&trial);
         penalties::<f32>(&trial);
+        cotangents_again::<f64>(&trial);
+        cotangents_again::<f32>(&trial);
         second_order::<f64>(&trial);
         second_order::<f32>(&trial);
     }

@@ -9,6 +9,7 @@ impl Trial {
         let program = self.program::<f64, _>(fused, |r, x, [y, log_det]| {
             let mut out = vec![y, log_det];
             out.extend(blocks(r, x, [y, log_det], |i, j| [1, 4, 6].contains(&i) && [0, 1, 7].contains(&j))?);
+            out.extend(r.vjp(&[(y, x.blocks[1])], &[x.a, x.b])?);
             out.extend(r.vjp(&[(y, x.cotangents[0]), (log_det, x.cotangents[1])], &x.all())?);
             Ok(out)
         });
@@ -60,18 +61,22 @@ fn threads_change_no_bit() {
 fn zero_cotangents_stay_zero_at_infinity() {
     for trial in every_path() {
         let (mut batch, shared) = trial.data::<f64>();
-        let m = trial.spec.moved();
+        let (m, seeds) = (trial.spec.moved(), trial.tangents[1]);
         for (n, bad) in [(0, f64::INFINITY), (70, f64::NAN), (149, f64::NEG_INFINITY)] {
             batch[1][n * m..(n + 1) * m].fill(bad);
             batch[2][n * m..(n + 1) * m].fill(0.0);
             batch[3][n] = 0.0;
+            batch[7][n * seeds * m..(n + 1) * seeds * m].fill(0.0);
         }
         let fused = trial.everything(trial.rows, &batch, &shared, true);
-        let first = fused.len() - 2 - shared.len();
+        // Two pulled blocks, and the gradients of both inputs and all parameters.
+        let first = fused.len() - 4 - shared.len();
         assert!(fused[first..].iter().flatten().all(|x| x.is_finite()), "{trial:?}");
+        let p = trial.spec.passed();
         for n in [0, 70, 149] {
-            let zero = |x: &[f64], unit: usize| x[n * unit..(n + 1) * unit].iter().all(|&x| x == 0.0);
-            assert!(zero(&fused[first], trial.spec.passed()) && zero(&fused[first + 1], m), "{trial:?}");
+            for (fused, unit) in fused[first..].iter().zip([seeds * p, seeds * m, p, m]) {
+                assert!(fused[n * unit..(n + 1) * unit].iter().all(|&x| x == 0.0), "{trial:?}");
+            }
         }
     }
 }
@@ -85,9 +90,12 @@ fn zero_cotangents_stay_zero_behind_slopes_that_are_no_number() {
         batch[0][70 * p..71 * p].fill(f64::NAN);
         batch[2][70 * m..71 * m].fill(0.0);
         batch[3][70] = 0.0;
+        let seeds = trial.tangents[1];
+        batch[7][70 * seeds * m..71 * seeds * m].fill(0.0);
         let fused = trial.everything(trial.rows, &batch, &shared, true);
         let of_a = &fused[fused.len() - 2 - shared.len()][70 * p..71 * p];
-        assert!(of_a.iter().all(|&x| x == 0.0), "{trial:?}");
+        let block = &fused[fused.len() - 4 - shared.len()][70 * seeds * p..71 * seeds * p];
+        assert!(of_a.iter().chain(block).all(|&x| x == 0.0), "{trial:?}");
     }
 }
 

@@ -171,7 +171,7 @@ impl Trial {
 pub fn fixed(passed: usize, moved: usize, hidden: &[usize], activation: Activation, generate: bool) -> Trial {
     let network =
         Mlp { inputs: passed, hidden: hidden.to_vec(), outputs: 2 * moved, activation, residual: false };
-    Trial { spec: Spec { network, bound: 1.25, generate }, rows: 150, tangents: [9, 4], seed: 3 }
+    Trial { spec: Spec { network, bound: 1.25, generate }, rows: 150, tangents: [9, 17], seed: 3 }
 }
 
 pub const ACTIVATIONS: [Activation; 3] = [Activation::Tanh, Activation::Relu, Activation::Silu];
