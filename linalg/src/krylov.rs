@@ -41,7 +41,7 @@ pub struct Triplets<T> {
 /// use eigenflow_linalg::{Matrix, krylov::LeadingSvd};
 /// let a = Matrix::diagonal(&[1.0, 5.0, 3.0]);
 /// let start = Matrix::new(1, 3, vec![1.0, 1.0, 1.0]);
-/// let mut found = LeadingSvd::new(3, start, 1).unwrap();
+/// let mut found = LeadingSvd::new(3, &start, 1).unwrap();
 /// while found.residual(0) > 1e-12 {
 ///     let products = found.block().mul(&a.transpose());
 ///     found.multiplied(products).unwrap();

@@ -2,7 +2,6 @@
 
 use super::network::{Layer, Slope, TILE, activate, chain};
 use super::pull::Pull;
-use super::pull_block::PullBlock;
 use super::push::pushed;
 use crate::flow::conditioner::{Activation, Mlp};
 use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents, shape_error};
@@ -240,10 +239,6 @@ impl<T: Real> Primitive<T> for Coupling {
         }
         let fused = dy[2..].iter().all(Option::is_none);
         let wide = dy.iter().flatten().any(|dy| dy.shape().tangents() > 1);
-        let rows_only = fused && !need[2..].contains(&true);
-        if let (true, true, Some(block), None) = (rows_only, wide, dy[0], dy[1]) {
-            return Ok(PullBlock::record(&self.spec, r, x, y, block, need));
-        }
         if !fused || wide {
             let expanded = self.spec.expand(x[0], x[1], &x[2..]);
             return expand::pull(r, &expanded, x, dy, need);

@@ -101,9 +101,9 @@ impl<'a, T: Real> Slope<'a, T> {
         Self { stored: self.stored.map(|s| &s[range.clone()]), value: &self.value[range], ..*self }
     }
 
-    /// Cotangents `t[n, k, :] *= act'[n, :]`, `repeats` lines `k` a row of `width` numbers; a zero stays zero.
-    pub fn pull(&self, t: &mut [T], width: usize, repeats: usize) {
-        dispatch(Scale::<T, true> { slope: *self, t, width, repeats });
+    /// Cotangents `t[n, :] *= act'[n, :]` of rows of `width` numbers; a zero stays zero.
+    pub fn pull(&self, t: &mut [T], width: usize) {
+        dispatch(Scale::<T, true> { slope: *self, t, width, repeats: 1 });
     }
 
     /// Tangents `t[n, k, :] *= act'[n, :]`, `repeats` lines `k` a row of `width` numbers.

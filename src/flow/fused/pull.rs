@@ -130,7 +130,7 @@ impl<T: Real> Primitive<T> for Pull {
                 if let Some(slope) = slope {
                     let dx = &mut there[..n * layer.inputs];
                     layer.pull(dx, dy, n, line);
-                    slope.pull(dx, layer.inputs, 1);
+                    slope.pull(dx, layer.inputs);
                     std::mem::swap(&mut here, &mut there);
                 } else if self.wants[0] {
                     layer.pull(&mut to_rows[0][tile(p)], dy, n, line);
