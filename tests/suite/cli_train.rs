@@ -382,3 +382,22 @@ fn the_default_flow_suits_the_objective() {
         assert_eq!(room.json("inspect m.safetensors")["record"]["flow"]["flow"], flow, "{options}");
     }
 }
+
+/// The soft tails that far rows ask for are not an option: a run with them is resumed by the options that it began with, and by no others.
+#[test]
+fn a_run_on_far_rows_is_resumed() {
+    let room = Room::new();
+    let rows: Vec<String> = (0..80_i32).map(|i| format!("{},{}", i % 7, (i * i) % 11)).collect();
+    room.write("far.csv", format!("a,b\n{}\n3,900\n", rows.join("\n")));
+    for flow in ["realnvp", "nsf", "realnvp --output-affine"] {
+        let train = format!(
+            "train far.csv --out m.safetensors --flow {flow} --layers 2 --hidden 4 --valid 0 --quiet"
+        );
+        room.ok(&format!("{train} --preprocess standardize --epochs 2"));
+        assert!(room.ok("inspect m.safetensors").matches("soft-tail").count() == 2, "{flow}");
+        room.ok(&format!("{train} --preprocess standardize --epochs 3 --resume"));
+        assert_eq!(room.json("inspect m.safetensors")["record"]["epochs"].as_array().unwrap().len(), 3);
+        let other = train.replace("--layers 2", "--layers 3");
+        room.says(&format!("{other} --epochs 4 --resume"), 2, &["another flow"]);
+    }
+}

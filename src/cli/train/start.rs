@@ -143,7 +143,10 @@ impl Job<'_> {
         if let Base::Uniform { low, high } = base {
             wanted.push(Squash { dim: given, low, high }.into());
         }
-        if !model.flow.layers().ends_with(&wanted) || *model.flow.base() != base {
+        // Soft tails come of the rows, not of the options.
+        let own: Vec<&Layer> =
+            model.flow.layers().iter().filter(|l| !matches!(l, Layer::SoftTail(_))).collect();
+        if !own.ends_with(&wanted.iter().collect::<Vec<_>>()) || *model.flow.base() != base {
             let name = self.settings.preset().flow.as_str();
             return Err(fail(format!(
                 "the checkpoint is another flow than {name} with these options; give the options it was trained with"
