@@ -5,13 +5,13 @@ use super::network::TILE;
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::Kernel;
 
-/// Lines (rows times tangents, or cotangents) that pass the network together.
+/// Lines (rows times tangents) that pass the network together.
 pub(super) const LINES: usize = 2 * TILE;
 /// From so many moved columns and so many lines a row on, the two halves of the last layer are folded before the product:
 /// the fold costs as much as the product of some twelve lines with one of them.
 const FOLD: [usize; 2] = [16, 16];
 
-/// Whether the last layer is folded, for `moved` columns and `lines` tangents or cotangents a row.
+/// Whether the last layer is folded, for `moved` columns and `lines` tangents a row.
 pub(super) fn folds(moved: usize, lines: usize) -> bool {
     moved >= FOLD[0] && lines >= FOLD[1]
 }
