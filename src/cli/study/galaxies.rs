@@ -12,6 +12,7 @@ use crate::data::Table;
 use crate::flow::Flow;
 use crate::flow::presets::{Name, Preset};
 use crate::report::pictures;
+use crate::report::studies::Mean;
 use crate::report::studies::galaxies::{
     BINS, COLUMNS, Meaning, Quantity, dimension_chart, dimensions, meanings, spectra, walks,
 };
@@ -23,6 +24,8 @@ use std::fmt::Write;
 
 /// Held-out rows that are looked at.
 const HELD: usize = 3_000;
+/// Rows that the study takes at least.
+const LEAST: usize = 500;
 /// Neighbours for aligned signs and for local PCA.
 const NEIGHBOURS: [usize; 2] = [10, 30];
 /// Errors of which the effective dimension is given.
@@ -42,8 +45,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     let (training, held) = (rows(&training, most), rows(&held, shown));
     let flow = model(s, a, &training, &held)?;
 
-    let log_density = flow.log_density(&held)?;
-    let nats = estimate(&log_density);
+    let nats = Mean::of(&flow.log_density(&held)?);
     let mut local = components(&flow, &held, held.cols())?;
     let aligned = local.align(&held, NEIGHBOURS[0])?;
     let frustrated: Vec<f64> = aligned.iter().map(crate::components::Synchronised::frustration).collect();
@@ -74,6 +76,12 @@ fn galaxies(s: &Session, a: &Arguments) -> Result<Table, Failure> {
         let (n, names) = (table.cols(), COLUMNS.join(", "));
         return Err(Failure::Input(format!(
             "--data {data}: has {n} columns; the study is of {names}, in this order; choose them with --columns"
+        )));
+    }
+    if table.rows() < LEAST {
+        let n = table.rows();
+        return Err(Failure::Input(format!(
+            "--data {data}: has {n} rows; the study takes at least {LEAST}, for a tenth of them is held out and looked at in bins of redshift"
         )));
     }
     table.names = COLUMNS.map(str::to_owned).to_vec();
@@ -149,17 +157,10 @@ fn colour(row: &[f64]) -> f64 {
     row[1] - row[3]
 }
 
-fn estimate(values: &[f64]) -> Estimate {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    Estimate { value: mean, error: (variance / n).sqrt() }
-}
-
 /// Everything that the study found.
 struct Found {
     rows: [usize; 2],
-    nats: Estimate,
+    nats: Mean,
     figures: Significance,
     dimensions: Vec<[f64; 3]>,
     meanings: Vec<Meaning>,
@@ -169,21 +170,23 @@ struct Found {
 impl Found {
     fn json(&self) -> Value {
         let list = |v: &[f64]| v.iter().map(|v| number(*v)).collect::<Vec<_>>();
-        let with_error = |e: &Estimate| json!({"value": number(e.value), "error": number(e.error)});
+        let pair = |value: f64, error: f64| json!({"value": number(value), "error": number(error)});
+        let with_error = |m: &Mean| pair(m.value, m.error);
+        let estimate = |e: &Estimate| pair(e.value, e.error);
         let component = |(k, m): (usize, &Meaning)| {
             json!({
                 "deviation_quantiles": list(&m.scale),
                 "redshift_share": with_error(&m.parts[0]), "brightness_share": with_error(&m.parts[1]),
                 "colour_share": with_error(&m.parts[2]), "turned_degrees": number(m.turned),
-                "entropy_nats": with_error(&self.figures.entropy[k]),
-                "explained_variance": with_error(&self.figures.variance[k]),
+                "entropy_nats": estimate(&self.figures.entropy[k]),
+                "explained_variance": estimate(&self.figures.variance[k]),
                 "frustrated_pairs": number(self.frustrated[k]),
                 "loadings": m.loadings.iter().map(|l| list(l)).collect::<Vec<_>>(),
             })
         };
         json!({
             "training_rows": self.rows[0], "held_out_rows": self.rows[1], "columns": COLUMNS,
-            "log_density_nats": with_error(&self.nats), "contrast_nats": with_error(&self.figures.contrast),
+            "log_density_nats": with_error(&self.nats), "contrast_nats": estimate(&self.figures.contrast),
             "redshift_bins": BINS, "errors": ERRORS,
             "effective_dimension_quantiles": self.dimensions.iter().map(|d| list(d)).collect::<Vec<_>>(),
             "components": self.meanings.iter().enumerate().map(component).collect::<Vec<_>>(),
@@ -191,7 +194,7 @@ impl Found {
     }
 
     fn text(&self) -> String {
-        let Estimate { value, error } = self.nats;
+        let Mean { value, error } = self.nats;
         let mut out = format!(
             "{} galaxies to train on, {} held out: {value:.3} ± {error:.3} nats\n\n{:<11}{:>26}{:>18}{:>18}{:>18}{:>9}{:>17}\n",
             self.rows[0],
@@ -205,7 +208,7 @@ impl Found {
             "entropy (nats)"
         );
         for (k, m) in self.meanings.iter().enumerate() {
-            let part = |p: &Estimate| format!("{:.1} ± {:.1}", 100.0 * p.value, 100.0 * p.error);
+            let part = |p: &Mean| format!("{:.1} ± {:.1}", 100.0 * p.value, 100.0 * p.error);
             let [low, middle, high] = m.scale;
             let entropy = &self.figures.entropy[k];
             // Writing into a String cannot fail.
@@ -229,7 +232,11 @@ impl Found {
             out.push('\n');
             for ([low, high], loading) in BINS.iter().zip(&m.loadings) {
                 let _ = write!(out, "  {:<14}", format!("{low} to {high}"));
-                out.extend(loading.iter().map(|v| format!("{v:>10.3}")));
+                out.extend(
+                    loading
+                        .iter()
+                        .map(|v| if v.is_nan() { format!("{:>10}", "-") } else { format!("{v:>10.3}") }),
+                );
                 out.push('\n');
             }
         }

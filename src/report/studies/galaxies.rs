@@ -1,6 +1,7 @@
 //! Galaxies by redshift and six magnitudes: what local axes mean.
 
-use crate::components::{Components, Estimate, Traversal};
+use super::{Mean, quantile};
+use crate::components::{Components, Traversal};
 use crate::theory::{Axis, Chart, Shape};
 use eigenflow_linalg::Matrix;
 
@@ -20,10 +21,10 @@ pub struct Meaning {
     pub scale: [f64; 3],
     /// How its squared axis splits, on average, into the redshift, a common change of all magnitudes (brightness), and what is
     /// left, changes of the magnitudes against each other (colours); they add up to one.
-    pub parts: [Estimate; 3],
+    pub parts: [Mean; 3],
     /// Median angle between the axis and its mean over the rows, degrees: how much it turns.
     pub turned: f64,
-    /// Median change of each column over one local standard deviation, for each bin of redshift; signs such that the
+    /// Median change of each column over one local standard deviation, for each bin of redshift (NaN for a bin without galaxies); signs such that the
     /// redshift rises where it changes at least half as much as the column that changes most, and else that column.
     pub loadings: Vec<[f64; D]>,
 }
@@ -53,11 +54,13 @@ pub fn meanings(x: &Matrix<f64>, c: &Components<f64>) -> Vec<Meaning> {
             let mean: [f64; D] = std::array::from_fn(|j| axes.iter().map(|v| v[j]).sum::<f64>() / n as f64);
             let length = norm(&mean);
             let cosine = |v: &[f64; D]| v.iter().zip(&mean).map(|(a, b)| a * b).sum::<f64>() / length;
-            let turned = quantile(axes.iter().map(|v| cosine(v).clamp(-1.0, 1.0).acos().to_degrees()), 0.5);
+            let angles: Vec<f64> =
+                axes.iter().map(|v| cosine(v).clamp(-1.0, 1.0).acos().to_degrees()).collect();
             let loadings = BINS.map(|[low, high]| {
                 let inside = || (0..n).filter(move |&i| (low..high).contains(&x[(i, 0)]));
-                let mut found: [f64; D] =
-                    std::array::from_fn(|j| quantile(inside().map(|i| c.scales[(i, k)] * axes[i][j]), 0.5));
+                let mut found: [f64; D] = std::array::from_fn(|j| {
+                    quantile(&inside().map(|i| c.scales[(i, k)] * axes[i][j]).collect::<Vec<_>>(), 0.5)
+                });
                 let most = found.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
                 let leading = if found[0].abs() >= 0.5 * most.abs() { found[0] } else { most };
                 if leading < 0.0 {
@@ -66,9 +69,9 @@ pub fn meanings(x: &Matrix<f64>, c: &Components<f64>) -> Vec<Meaning> {
                 found
             });
             Meaning {
-                scale: [0.05, 0.5, 0.95].map(|q| quantile(c.scales.col(k).into_iter(), q)),
-                parts: [0, 1, 2].map(|p| estimate(parts.iter().map(|part| part[p]))),
-                turned,
+                scale: [0.05, 0.5, 0.95].map(|q| quantile(&c.scales.col(k), q)),
+                parts: [0, 1, 2].map(|p| Mean::of(&parts.iter().map(|part| part[p]).collect::<Vec<_>>())),
+                turned: quantile(&angles, 0.5),
                 loadings: loadings.to_vec(),
             }
         })
@@ -94,10 +97,11 @@ fn split(v: &[f64; D]) -> [f64; 3] {
 /// ```
 pub fn dimensions(scales: &Matrix<f64>, errors: &[f64]) -> Vec<[f64; 3]> {
     let of = |i: usize, e: f64| scales.row(i).iter().map(|s| s * s / (s * s + e * e)).sum::<f64>();
-    errors
-        .iter()
-        .map(|&e| [0.05, 0.5, 0.95].map(|q| quantile((0..scales.rows()).map(|i| of(i, e)), q)))
-        .collect()
+    let one = |&e: &f64| {
+        let each: Vec<f64> = (0..scales.rows()).map(|i| of(i, e)).collect();
+        [0.05, 0.5, 0.95].map(|q| quantile(&each, q))
+    };
+    errors.iter().map(one).collect()
 }
 
 /// Each component's change of the magnitudes over one local standard deviation, against wavelength, by redshift.
@@ -182,20 +186,4 @@ pub fn walks(x: &Matrix<f64>, component: usize, t: &Traversal<f64>, [across, up]
 
 fn norm(v: &[f64]) -> f64 {
     v.iter().map(|a| a * a).sum::<f64>().sqrt()
-}
-
-/// A mean with its standard error.
-fn estimate(values: impl Iterator<Item = f64> + Clone) -> Estimate {
-    let n = values.clone().count() as f64;
-    let mean = values.clone().sum::<f64>() / n;
-    let variance = values.map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    Estimate { value: mean, error: (variance / n).sqrt() }
-}
-
-/// The quantile of finite values, by rank; NaN of none.
-fn quantile(values: impl Iterator<Item = f64>, q: f64) -> f64 {
-    let mut sorted: Vec<f64> = values.filter(|v| v.is_finite()).collect();
-    sorted.sort_by(f64::total_cmp);
-    let at = (q * (sorted.len().saturating_sub(1)) as f64).round() as usize;
-    sorted.get(at).copied().unwrap_or(f64::NAN)
 }

@@ -1,13 +1,13 @@
 //! The S-curve, whose arc length, width and normal are known at every point.
 
-use super::rank_correlation;
+use super::{quantile, rank_correlation};
 use crate::components::{components, path_components};
 use crate::data::builtin::s_curve_log_densities;
 use crate::flow::bijections::SCurveTube;
 use crate::flow::{Error, Flow};
 use crate::random::generator;
 use crate::train::mean_contrast;
-use eigenflow_linalg::Matrix;
+use eigenflow_linalg::{Matrix, elementary};
 use libm::erf;
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -109,7 +109,7 @@ pub fn findings(flow: &Flow<f64>, truth: &Truth) -> Result<(Findings, Drawn), Er
         let cosine: f64 = (0..3).map(|r| axes[3 * r + 2] * normal[r]).sum();
         angles.push(cosine.abs().min(1.0).acos().to_degrees());
         if t.abs() < PI && (0.1..1.9).contains(&v) {
-            let oracle = [ARC, 2.0 * normal_density(quantile(0.5 * v)), truth.noise];
+            let oracle = [ARC, 2.0 * normal_density(elementary::scalar::quantile(0.5 * v)), truth.noise];
             for k in 0..3 {
                 off[k].push((local.scales[(i, k)] / oracle[k] - 1.0).abs());
             }
@@ -131,8 +131,8 @@ pub fn findings(flow: &Flow<f64>, truth: &Truth) -> Result<(Findings, Drawn), Er
     let found = Findings {
         divergence: [mean, (variance / n).sqrt()],
         contrast: mean_contrast(flow, &truth.noisy)?,
-        tangent: median(&mut angles),
-        scales: [0, 1, 2].map(|k| median(&mut off[k])),
+        tangent: quantile(&angles, 0.5),
+        scales: [0, 1, 2].map(|k| quantile(&off[k], 0.5)),
         path: with(&paths.values),
         displacement: with(&shown.values),
         lost: lost as f64 / n,
@@ -171,19 +171,4 @@ pub fn tube_truth(n: usize, noise: f64, seed: u64) -> Result<Truth, Error> {
 
 fn normal_density(y: f64) -> f64 {
     (-0.5 * y * y).exp() / TAU.sqrt()
-}
-
-/// `Φ⁻¹(p)` by bisection: 60 steps of an interval of 20.
-fn quantile(p: f64) -> f64 {
-    let (mut low, mut high) = (-10.0, 10.0);
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if 0.5 * (1.0 + erf(middle / SQRT_2)) < p { low = middle } else { high = middle }
-    }
-    0.5 * (low + high)
-}
-
-fn median(v: &mut [f64]) -> f64 {
-    v.sort_by(f64::total_cmp);
-    v.get(v.len() / 2).copied().unwrap_or(f64::NAN)
 }

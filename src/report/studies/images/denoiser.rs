@@ -6,11 +6,12 @@
 
 use super::geometry::{couplings, options, whitening};
 use super::wiener::{psnr, wiener};
-use super::{Images, Mean, Observer, Settings};
+use super::{Images, Observer, Settings};
 use crate::dimension::projected;
 use crate::flow::bijections::{Affine, Form};
 use crate::flow::{Error, Flow, Layer, Variable};
 use crate::random::{ROWS_PER_GENERATOR, generator, hash_words};
+use crate::report::studies::Mean;
 use crate::theory::linear::Spectrum;
 use crate::train::{self, TrainingRecord, fit_from};
 use eigenflow_linalg::Matrix;
@@ -36,7 +37,7 @@ impl Restored {
     /// Which is better, by more than three standard errors.
     ///
     /// ```
-    /// # use eigenflow::report::studies::images::{Mean, denoiser::Restored};
+    /// # use eigenflow::report::studies::{Mean, images::denoiser::Restored};
     /// # use eigenflow_linalg::Matrix;
     /// let one = Mean { value: 20.0, error: 0.1 };
     /// let rows = || Matrix::zeros(0, 4);

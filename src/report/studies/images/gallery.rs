@@ -1,11 +1,12 @@
 //! The pictures of a study.
 
+use super::Images;
 use super::denoiser::Restored;
 use super::geometry::Geometry;
 use super::wiener::psnr;
-use super::{Images, quantile};
 use crate::components::Traversal;
 use crate::report::pictures::{Cell, Grid};
+use crate::report::studies::quantile;
 use crate::report::text::number;
 use crate::theory::linear::Spectrum;
 use crate::theory::{Axis, Chart, Shape};

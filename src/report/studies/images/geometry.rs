@@ -1,10 +1,11 @@
 //! The flow whose local axes are looked at, and their figures.
 
-use super::{Images, Mean, Observer, Recipe, Settings};
+use super::{Images, Observer, Recipe, Settings};
 use crate::dimension::effective_dimension;
 use crate::flow::bijections::{ActNorm, Affine, Form, Standardize};
 use crate::flow::{Flow, Layer};
 use crate::jacobian::{LeadingCovariance, leading_condition_numbers, leading_covariance, local_covariance};
+use crate::report::studies::Mean;
 use crate::theory::linear::Spectrum;
 use crate::train::{self, TrainOptions, TrainingRecord, to_training_units};
 use eigenflow_linalg::Matrix;

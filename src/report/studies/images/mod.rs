@@ -48,45 +48,5 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// A mean with its standard error.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Mean {
-    /// The mean.
-    pub value: f64,
-    /// Its standard error.
-    pub error: f64,
-}
-
-impl Mean {
-    /// The mean of independent numbers; NaN for none, and its error for fewer than two.
-    ///
-    /// ```
-    /// use eigenflow::report::studies::images::Mean;
-    /// // Deviations of 1 about 3: variance 2, over two.
-    /// assert_eq!(Mean::of(&[2.0, 4.0]), Mean { value: 3.0, error: 1.0 });
-    /// ```
-    pub fn of(x: &[f64]) -> Self {
-        let n = x.len() as f64;
-        let value = x.iter().sum::<f64>() / n;
-        let square = x.iter().map(|v| (v - value).powi(2)).sum::<f64>();
-        Self { value, error: (square / (n - 1.0) / n).sqrt() }
-    }
-}
-
-/// The `q`-quantile of numbers, those at the two nearest ranks interpolated; NaN for none.
-///
-/// ```
-/// use eigenflow::report::studies::images::quantile;
-/// assert_eq!(quantile(&[3.0, 1.0, 2.0], 0.25), 1.5);
-/// ```
-pub fn quantile(x: &[f64], q: f64) -> f64 {
-    let mut sorted = x.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let at = q.clamp(0.0, 1.0) * last as f64;
-    let low = at.floor() as usize;
-    sorted[low] + (at - at.floor()) * (sorted[(low + 1).min(last)] - sorted[low])
-}
-
 /// Numbers of an epoch of either flow, and whether to go on.
 pub type Observer<'a> = dyn FnMut(&train::EpochRow) -> std::ops::ControlFlow<()> + 'a;

@@ -44,6 +44,7 @@ pub fn psnr(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::random::generator;
+    use crate::report::studies::Mean;
     use rand::RngExt;
     use rand_distr::StandardNormal;
 
@@ -65,13 +66,13 @@ mod tests {
                 .collect()
         };
         let here = errors(noise);
-        let own = super::super::Mean::of(&here);
+        let own = Mean::of(&here);
         let variance = noise * noise;
         let predicted: f64 = spectrum.values.iter().map(|l| l * variance / (l + variance)).sum();
         assert!((own.value - predicted).abs() < 5.0 * own.error, "{own:?} {predicted}");
         for other in [0.9 * noise, 1.1 * noise] {
             let gap: Vec<f64> = errors(other).iter().zip(&here).map(|(a, b)| a - b).collect();
-            let gap = super::super::Mean::of(&gap);
+            let gap = Mean::of(&gap);
             assert!(gap.value > 0.0, "{other}: {gap:?}");
         }
     }
