@@ -5,7 +5,6 @@ use super::output::Out;
 use super::session::{Rows, Session};
 use crate::data::{Array, Element};
 use crate::flow::{AnyModel, Estimate, Model};
-use eigenflow_linalg::Matrix;
 use std::path::PathBuf;
 
 /// Draws of an estimated log-determinant.
@@ -43,22 +42,26 @@ fn log_prob<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<
     a.out.emit(s, &[Array::new("log_prob", &shape, &log_prob)])
 }
 
-/// Each mean over draws with its standard error beside it.
+/// Each mean over draws, with the standard errors beside them where several arrays can stand.
 fn estimated<T: Element>(
     s: &Session,
     a: &Arguments,
     model: &Model<T>,
     rows: &Rows<T>,
 ) -> Result<(), Failure> {
-    let n = rows.x.rows();
-    a.out.check(&[&[n, 2]])?;
+    let (shape, both) = ([rows.x.rows()], a.out.holds_several(s));
+    let shapes: [&[usize]; 2] = [&shape, &shape];
+    a.out.check(&shapes[..=usize::from(both)])?;
     let estimate = model.flow.log_density_estimate(&rows.x, a.draws as usize, s.seed());
     let Estimate { values, errors } = estimate.map_err(|e| rows.at(e))?;
     s.note(&format!(
-        "log-determinants are estimates: each mean over {} draws with its standard error",
-        a.draws
+        "log-determinants are estimates: means over {} draws, with standard errors of at most {:.1e} (each of them: --json, or --out FILE.npz)",
+        a.draws,
+        errors.iter().copied().fold(0.0, f64::max)
     ));
-    let both = Matrix::from_fn(n, 2, |i, j| if j == 0 { values[i] } else { errors[i] });
-    let names = ["log_prob", "standard_error"].map(str::to_owned);
-    a.out.emit(s, &[Array::matrix("log_prob", &both).with_columns(&names)])
+    let mut arrays = vec![Array::new("log_prob", &shape, &values)];
+    if both {
+        arrays.push(Array::new("standard_error", &shape, &errors));
+    }
+    a.out.emit(s, &arrays)
 }

@@ -37,6 +37,14 @@ impl Out {
         self.out.is_some()
     }
 
+    /// Whether an array can stand beside another one without changing what scripts read: in a .npz file, and in JSON.
+    pub(crate) fn holds_several(&self, session: &Session) -> bool {
+        match &self.out {
+            Some(path) => path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz")),
+            None => session.global.json,
+        }
+    }
+
     /// That the file can hold arrays of these shapes, or that they are short enough to print: asked before
     /// anything is computed.
     pub(crate) fn check(&self, shapes: &[&[usize]]) -> Result<(), Failure> {

@@ -1,11 +1,12 @@
 //! Flows whose log-determinant is estimated: residual layers of more than 64 columns.
 
+use crate::cli_support::Room;
 use crate::zoo;
 
 use eigenflow::flow::bijections::Residual;
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::presets::{Name, Preset};
-use eigenflow::flow::{Dequantize, Flow};
+use eigenflow::flow::{Dequantize, Flow, Model};
 use eigenflow::jacobian::{Direction, Route, jacobians};
 use eigenflow::theory::{Context, Verdict, verify};
 use eigenflow::train::{Stepper, TrainOptions};
@@ -99,4 +100,24 @@ fn what_needs_exact_densities_says_so() {
     }
     let refused = flow.with_dequantizer(Dequantize::Uniform, 0).unwrap_err();
     assert!(refused.to_string().contains("64 columns"));
+}
+
+/// Scripts read one number a row whatever the flow is; errors stand beside them where there is room.
+#[test]
+fn log_prob_gives_one_number_a_row() {
+    let room = Room::new();
+    let names: Vec<String> = (0..65).map(|j| format!("c{j}")).collect();
+    let model = Model { flow: flow(65, 1.0), columns: names.clone(), record: None };
+    model.save(&room.path("m.safetensors")).unwrap();
+    let line = |i: usize| (0..65).map(|j| format!("{}", (i * j) as f64 * 0.01)).collect::<Vec<_>>().join(",");
+    room.write("x.csv", format!("{}\n{}\n{}\n", names.join(","), line(1), line(2)));
+    assert_eq!(room.ok("log-prob m.safetensors x.csv").lines().count(), 2);
+    room.ok("log-prob m.safetensors x.csv --out p.npy");
+    assert_eq!(room.array("p.npy").shape, [2]);
+    room.ok("log-prob m.safetensors x.csv --out p.npz");
+    assert_eq!(room.array("p.npz:log_prob").data, room.array("p.npy").data);
+    assert!(room.array("p.npz:standard_error").data.iter().all(|e| *e > 0.0));
+    let json = room.json("log-prob m.safetensors x.csv");
+    assert_eq!(json["log_prob"].as_array().unwrap().len(), 2);
+    assert_eq!(json["standard_error"].as_array().unwrap().len(), 2);
 }
