@@ -89,6 +89,7 @@ impl<T: Real> Program<T> {
             workspaces: Vec::new(),
             prepared: false,
             alone: false,
+            shared_inputs: SharedInputs::Vary,
         }
     }
 
@@ -127,6 +128,17 @@ pub struct Runner<T> {
     prepared: bool,
     /// Whether all runs stay on the calling thread.
     alone: bool,
+    shared_inputs: SharedInputs,
+}
+
+/// What is known of the shared inputs of later runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SharedInputs {
+    Vary,
+    /// They are the same in all runs.
+    Fixed,
+    /// And what follows from them alone is there already.
+    Done,
 }
 
 impl<T: Real> Runner<T> {
@@ -134,6 +146,28 @@ impl<T: Real> Runner<T> {
     /// for each other.
     pub fn alone(self) -> Self {
         Self { alone: true, prepared: true, ..self }
+    }
+
+    /// The same for shared inputs that do not change from run to run: what follows from them alone (a factorisation, folded or
+    /// permuted weights) is computed in the first run and kept.
+    ///
+    /// ```
+    /// use eigenflow_autodiff::Program;
+    /// // W⁻¹ x: W is factored once for both runs.
+    /// let solve = Program::<f64>::record(|r| {
+    ///     let (w, x) = (r.shared(2, 2), r.batch(2));
+    ///     vec![w.solve_lines(x)]
+    /// });
+    /// let (mut solve, w) = (solve.runner().with_fixed_shared(), [2.0, 0.0, 0.0, 4.0]);
+    /// let mut y = [0.0; 2];
+    /// for x in [[2.0, 4.0], [4.0, 8.0]] {
+    ///     solve.run(1, &[&x], &[&w], &mut [&mut y]).unwrap();
+    /// }
+    /// assert_eq!(y, [2.0, 2.0]);
+    /// ```
+    #[must_use]
+    pub fn with_fixed_shared(self) -> Self {
+        Self { shared_inputs: SharedInputs::Fixed, ..self }
     }
 
     /// The program that this runs.
@@ -167,7 +201,9 @@ impl<T: Real> Runner<T> {
         }
         let shards = rows.div_ceil(plan.shard_rows);
         for (index, phase) in plan.phases.iter().enumerate() {
-            for &node in &phase.shared {
+            // What the shared inputs alone determine belongs to the first phase.
+            let kept = index == 0 && self.shared_inputs == SharedInputs::Done;
+            for &node in phase.shared.iter().filter(|_| !kept) {
                 run_shared(tape, plan, node, shared, &mut self.shared, &mut self.workspace);
             }
             let stage = Stage {
@@ -190,6 +226,9 @@ impl<T: Real> Runner<T> {
             for r in &phase.reductions {
                 self.shared[r.shared].copy_from_slice(&self.lanes[0].sums[r.lane]);
             }
+        }
+        if self.shared_inputs == SharedInputs::Fixed {
+            self.shared_inputs = SharedInputs::Done;
         }
         for (&id, out) in plan.outputs.iter().zip(outputs) {
             match (plan.places[id as usize], &tape.values[id as usize].source) {
