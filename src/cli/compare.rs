@@ -13,8 +13,12 @@ pub(crate) fn show(
     c: &Comparison,
     seeds: &[Significance],
 ) -> Result<(), Failure> {
-    let spread = spread(s, seeds);
-    if as_json { print_json(&object(s, c, spread.as_deref())) } else { print(&text(s, c, spread.as_deref())) }
+    if as_json { print_json(&object(s, c, spread(s, seeds).as_deref())) } else { print(&text(s, c, seeds)) }
+}
+
+/// The same as text.
+pub(crate) fn text(s: &Significance, c: &Comparison, seeds: &[Significance]) -> String {
+    lines(s, c, spread(s, seeds).as_deref())
 }
 
 /// Standard deviations of scale, share, variance and entropy of each component over all models.
@@ -41,7 +45,7 @@ fn shares(c: &Comparison) -> Vec<f64> {
 /// Lines of a table are at most so many.
 const LINES: usize = 20;
 
-fn text(s: &Significance, c: &Comparison, spread: Option<&[[f64; 4]]>) -> String {
+fn lines(s: &Significance, c: &Comparison, spread: Option<&[[f64; 4]]>) -> String {
     let d = s.scale.len();
     let mut out = format!(
         "components of {} rows (± standard error, bootstrap over blocks of {} rows)\n",

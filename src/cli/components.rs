@@ -2,17 +2,18 @@
 
 use super::covariance::{Method, tell_late, top};
 use super::failure::Failure;
-use super::output::Out;
+use super::output::{Out, print_json};
 use super::session::{Rows, Session};
-use super::{compare, plot};
+use super::{compare, context, plot};
 use crate::components::{
     self, Bootstrap, Combing, Components, FOLLOWED, PathComponents, Significance, Walk, leading_components,
     path_components, significance, traverse,
 };
 use crate::data::{Array, Element};
-use crate::flow::{AnyModel, Model};
+use crate::flow::{AnyModel, Flow, Model};
 use crate::report::pictures;
 use eigenflow_linalg::Matrix;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Options of `components`.
@@ -127,6 +128,7 @@ fn project<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(
     arrange(s, a, &rows, &mut found)?;
     let found = found.leading(k);
     let path = if a.path {
+        context::refuse("--path", model.flow.context())?;
         Some(path_components(&model.flow, &rows.x, k, a.tolerance).map_err(|e| rows.at(e))?)
     } else {
         None
@@ -153,11 +155,16 @@ fn project<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(
     }
     if a.compare || a.plot.is_some() {
         let figures = figures(s, a, &rows, model)?;
-        let others = components::compare(&model.flow.cast(), &rows.table.values, neighbourhood(n, d))
-            .map_err(|e| rows.at(e))?;
+        let flow = model.flow.cast::<f64>();
+        let x = flow.with_contexts_of(rows.table.values.clone(), &rows.x.cast())?;
+        let others = components::compare(&flow, &x, neighbourhood(n, d)).map_err(|e| rows.at(e))?;
         if let Some(folder) = &a.plot {
-            let drawn = Drawn { found: &found, path: path.as_ref(), figures: &figures[0], others: &others };
-            draw(s, folder, &rows, model, &drawn)?;
+            let (path, figures, others) = (path.as_ref(), &figures, &others);
+            let drawn = Drawn { flow: &flow, x: &x, found: &found, path, figures, others };
+            let names = draw(s, folder, &rows, &drawn)?;
+            if s.global.json && !a.compare && !arrays_wanted {
+                print_json(&json!({ "plot": folder.display().to_string(), "pictures": names }))?;
+            }
         }
         if a.compare {
             compare::show(s.global.json, &figures[0], &others, &figures[1..])?;
@@ -308,7 +315,9 @@ fn figures<T: Element>(
             let (file, has, needed) = (path.display(), other.flow.dim(), model.flow.dim());
             return Err(Failure::Input(format!("--also {file}: has {has} columns where MODEL has {needed}")));
         }
-        all.push(significance(&other.flow, &rows.x, &bootstrap).map_err(|e| rows.at(e))?);
+        // Its own columns, in its own order.
+        let own = s.data_for(&a.data, &other)?;
+        all.push(significance(&other.flow, &own.x, &bootstrap).map_err(|e| own.at(e))?);
     }
     Ok(all)
 }
@@ -320,31 +329,33 @@ fn neighbourhood(rows: usize, columns: usize) -> usize {
 
 /// What pictures show.
 struct Drawn<'a, T> {
+    flow: &'a Flow<f64>,
+    /// The rows, with their contexts.
+    x: &'a Matrix<f64>,
     found: &'a Components<T>,
     path: Option<&'a PathComponents<T>>,
-    figures: &'a Significance,
+    /// Of the model, and of the others.
+    figures: &'a [Significance],
     others: &'a components::Comparison,
 }
 
-/// The pictures of a model and its rows.
+/// The pictures of a model and its rows; their names.
 fn draw<T: Element>(
     s: &Session,
     folder: &Path,
     rows: &Rows<T>,
-    model: &Model<T>,
     drawn: &Drawn<'_, T>,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let linalg = |e| rows.at(crate::flow::Error::from(e));
     let (x, names) = (&rows.table.values, &rows.table.names);
     let mut charts: Vec<_> = ["scree", "explained-variance", "explained-entropy"]
         .map(str::to_owned)
         .into_iter()
-        .zip(pictures::importance(drawn.figures, drawn.others))
+        .zip(pictures::importance(&drawn.figures[0], drawn.others))
         .collect();
     let found = drawn.found.cast();
-    let flow = model.flow.cast::<f64>();
-    let starts: Vec<usize> = (0..WALKS.min(x.rows())).map(|i| (2 * i + 1) * x.rows() / (2 * WALKS)).collect();
-    let starts = Matrix::from_fn(starts.len(), x.cols(), |i, j| x[(starts[i], j)]);
+    let start = |i: usize| (2 * i + 1) * x.rows() / (2 * WALKS);
+    let starts = Matrix::from_fn(WALKS.min(x.rows()), drawn.x.cols(), |i, j| drawn.x[(start(i), j)]);
     for k in 0..drawn.found.values.cols().min(DRAWN) {
         let (what, values, axes) = match drawn.path {
             Some(path) => {
@@ -356,7 +367,7 @@ fn draw<T: Element>(
         let chart = pictures::coloured(x, names, what, k, &values, &axes).map_err(linalg)?;
         charts.extend(chart.map(|c| (format!("component-{}", k + 1), c)));
         let walk = Walk { component: k, reach: 2.0, points: 20, tolerance: 1e-5 };
-        let t = traverse(&flow, &starts, &walk).map_err(|e| rows.at(e))?;
+        let t = traverse(drawn.flow, &starts, &walk).map_err(|e| rows.at(e))?;
         let both = pictures::walk(x, names, k, &t).map_err(linalg)?;
         let count = both.len();
         for (at, chart) in both.into_iter().enumerate() {
@@ -364,5 +375,9 @@ fn draw<T: Element>(
             charts.push((format!("traversal-{}{columns}", k + 1), chart));
         }
     }
-    plot::write(s, folder, &charts)
+    let heading = format!("Components of {}", rows.table.source);
+    let text = compare::text(&drawn.figures[0], drawn.others, &drawn.figures[1..]);
+    let names: Vec<String> = charts.iter().map(|(name, _)| name.clone()).collect();
+    plot::write(s, folder, &heading, &text, &plot::charts(charts))?;
+    Ok(names)
 }

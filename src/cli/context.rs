@@ -331,6 +331,18 @@ pub(crate) fn joint(
     Ok((Table { label: table.label, ..joint }, variables))
 }
 
+/// Refuses a conditional model where `what` needs one map for all rows.
+pub(crate) fn refuse(what: &str, known: &[Variable]) -> Result<(), Failure> {
+    if known.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Input(format!(
+        "{what}: needs one map for all rows, and the model is another one at each context ({}); train one without --context, or on the \
+         rows of one context",
+        list(known)
+    )))
+}
+
 /// A context for a model that takes none.
 pub(crate) fn superfluous() -> Failure {
     Failure::Input(

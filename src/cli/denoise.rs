@@ -37,19 +37,17 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
 fn denoise<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<(), Failure> {
     let variance = variance(a, model)?;
     let rows = s.data_for(&a.data, model)?;
-    a.out.check(&[&[rows.x.rows(), rows.x.cols()]])?;
+    let d = model.flow.dim();
+    a.out.check(&[&[rows.x.rows(), d]])?;
     // In double precision: x + σ² ∇ log p cancels.
     let x = rows.x.cast::<f64>();
     let found = denoised(&model.flow.cast(), &x, 0.5 * variance).map_err(|e| rows.at(e))?;
     if let Some(at) = found.data().iter().position(|v| !v.is_finite()) {
-        let column = at % x.cols();
-        return Err(rows.at(crate::flow::Error::NotFinite {
-            what: "denoised data",
-            row: at / x.cols(),
-            column,
-        }));
+        let (what, row, column) = ("denoised data", at / d, at % d);
+        return Err(rows.at(crate::flow::Error::NotFinite { what, row, column }));
     }
-    let square: f64 = found.data().iter().zip(x.data()).map(|(a, b)| (a - b) * (a - b)).sum();
+    let moved = |i: usize| (0..d).map(|j| (found[(i, j)] - x[(i, j)]).powi(2)).sum::<f64>();
+    let square: f64 = (0..x.rows()).map(moved).sum();
     s.note(&format!(
         "noise of standard deviation {:.4} (training units) taken out; rows moved by {:.4e} (root mean square, data units)",
         variance.sqrt(),

@@ -1,5 +1,6 @@
 //! `dimension MODEL DATA`.
 
+use super::context;
 use super::failure::Failure;
 use super::output::{number, print, print_json};
 use super::session::Session;
@@ -95,6 +96,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         AnyModel::F64(model) => model,
         AnyModel::F32(model) => model.cast(),
     };
+    context::refuse("dimension", model.flow.context())?;
     let methods = methods(a)?;
     let rows = s.data_for(&a.data, &model)?;
     if rows.x.rows() < 2 {

@@ -1,10 +1,11 @@
-//! Pictures as files of a folder: `NAME.svg`, `NAME.png` and, with the numbers, `NAME.npz`.
+//! Pictures as files of a folder: `NAME.svg`, `NAME.png` and, with the numbers, `NAME.npz`; all of them on one page, `report.html`.
 
 use super::failure::Failure;
 use super::session::{Session, warn};
 use crate::data::Array;
 use crate::data::output::{self, write_whole};
 use crate::report::chart::{file, svg};
+use crate::report::html::{self, Figure};
 use crate::report::pictures::Grid;
 use crate::theory::Chart;
 use std::path::Path;
@@ -12,12 +13,15 @@ use std::path::Path;
 /// What can be drawn.
 pub(crate) trait Picture {
     /// Pixels of a PNG file a unit of the SVG's size.
-    const SCALE: f32;
+    fn resolution(&self) -> f32;
 
     fn title(&self) -> &str;
 
-    /// Without the title.
-    fn svg(&self) -> String;
+    /// The text alternative.
+    fn description(&self) -> &str;
+
+    /// Without the title; `id` is unique in its page.
+    fn svg(&self, id: &str) -> String;
 
     /// Its numbers: name, shape, entries.
     fn numbers(&self) -> Vec<(String, Vec<usize>, Vec<f64>)>;
@@ -25,14 +29,20 @@ pub(crate) trait Picture {
 
 impl Picture for Chart {
     /// The width of a column, at three times the resolution of a screen.
-    const SCALE: f32 = 3.0;
+    fn resolution(&self) -> f32 {
+        3.0
+    }
 
     fn title(&self) -> &str {
         &self.title
     }
 
-    fn svg(&self) -> String {
-        svg(self, "chart")
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn svg(&self, id: &str) -> String {
+        svg(self, id)
     }
 
     /// The marks as arrays `K_NAME_x`, `…_y`, `…_error`, `…_colour`, `K` counting marks from 0.
@@ -54,14 +64,20 @@ impl Picture for Chart {
 
 impl Picture for Grid {
     /// Four pixels of the file to one of an image of 28.
-    const SCALE: f32 = 1.5;
+    fn resolution(&self) -> f32 {
+        1.5
+    }
 
     fn title(&self) -> &str {
         &self.title
     }
 
-    fn svg(&self) -> String {
-        self.svg("grid")
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn svg(&self, id: &str) -> String {
+        self.svg(id)
     }
 
     /// The images, `[rows, columns, side, side]`, and the numbers below them.
@@ -72,18 +88,37 @@ impl Picture for Grid {
     }
 }
 
-/// Writes pictures, named, into the folder, which is made.
-pub(crate) fn write<P: Picture>(s: &Session, folder: &Path, charts: &[(String, P)]) -> Result<(), Failure> {
+/// Pictures, named.
+pub(crate) type Pictures = Vec<(String, Box<dyn Picture>)>;
+
+/// Charts as pictures.
+pub(crate) fn charts(charts: impl IntoIterator<Item = (String, Chart)>) -> Pictures {
+    charts.into_iter().map(|(name, chart)| (name, Box::new(chart) as Box<dyn Picture>)).collect()
+}
+
+/// Grids as pictures.
+pub(crate) fn grids(grids: impl IntoIterator<Item = (String, Grid)>) -> Pictures {
+    grids.into_iter().map(|(name, grid)| (name, Box::new(grid) as Box<dyn Picture>)).collect()
+}
+
+/// Writes pictures into the folder, which is made, and a page of them below `heading` and `text`.
+pub(crate) fn write(
+    s: &Session,
+    folder: &Path,
+    heading: &str,
+    text: &str,
+    pictures: &Pictures,
+) -> Result<(), Failure> {
     std::fs::create_dir_all(folder)
         .map_err(|e| Failure::Output(format!("{}: cannot be made: {e}", folder.display())))?;
     let mut without = None;
-    for (name, chart) in charts {
+    for (name, picture) in pictures {
         let file = |ending: &str| folder.join(format!("{name}.{ending}"));
         let bytes = |path: &Path, bytes: &[u8]| write_whole(path, |out| out.write_all(bytes));
-        let whole = file::framed(chart.title(), &chart.svg());
+        let whole = file::framed(picture.title(), &picture.svg("picture"));
         bytes(&file("svg"), whole.as_bytes())?;
         #[cfg(feature = "png")]
-        match file::png(&whole, P::SCALE) {
+        match file::png(&whole, picture.resolution()) {
             Ok(png) => bytes(&file("png"), &png)?,
             Err(problem) => without = Some(problem),
         }
@@ -91,13 +126,26 @@ pub(crate) fn write<P: Picture>(s: &Session, folder: &Path, charts: &[(String, P
         {
             without = Some("this build has no feature 'png'".to_owned());
         }
-        let numbers = chart.numbers();
+        let numbers = picture.numbers();
         let arrays: Vec<Array<'_>> = numbers.iter().map(|(n, shape, v)| Array::new(n, shape, v)).collect();
         output::write(&file("npz"), &arrays)?;
     }
     if let Some(problem) = without {
         warn(&format!("{}: no PNG was written: {problem}", folder.display()));
     }
-    s.note(&format!("{} pictures in {}", charts.len(), folder.display()));
+    let figures: Vec<Figure> = pictures
+        .iter()
+        .enumerate()
+        .map(|(k, (_, picture))| {
+            Figure::new(picture.title(), picture.description(), picture.svg(&format!("g{k}")))
+        })
+        .collect();
+    let page = html::gallery(heading, text, &figures);
+    write_whole(&folder.join("report.html"), |out| out.write_all(page.as_bytes()))?;
+    s.note(&format!(
+        "{} pictures in {}, all of them on its page report.html",
+        pictures.len(),
+        folder.display()
+    ));
     Ok(())
 }

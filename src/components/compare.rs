@@ -42,11 +42,12 @@ pub struct Comparison {
 /// # Errors
 /// As [`Flow::normalize`].
 pub fn compare(flow: &Flow<f64>, x: &Matrix<f64>, neighbours: usize) -> Result<Comparison, Error> {
-    let (n, d) = x.shape();
+    let (n, d) = (x.rows(), flow.dim());
     let count = n.min(ROWS);
     let chosen: Vec<usize> = (0..count).map(|i| i * n / count.max(1)).collect();
-    let rows = Matrix::from_fn(count, d, |i, j| x[(chosen[i], j)]);
+    let rows = Matrix::from_fn(count, x.cols(), |i, j| x[(chosen[i], j)]);
     let local = local_covariance(flow, &rows, d)?;
+    let x = &flow.samples(x);
     let global = principal(x, &(0..n).collect::<Vec<_>>())?;
     let near = nearest_of(x, &chosen, neighbours)?;
     let one = |at: usize| -> Result<Row, Error> {

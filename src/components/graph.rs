@@ -49,7 +49,7 @@ pub fn nearest_of(x: &Matrix<f64>, rows: &[usize], k: usize) -> Result<Vec<Vec<u
         tree.add(unit.row(i), i).map_err(not_finite(i))?;
     }
     let near = |&i: &usize| {
-        let found = tree.nearest(unit.row(i), k + 1, &squared_euclidean).map_err(not_finite(i))?;
+        let found = tree.nearest(unit.row(i), k.min(n - 1) + 1, &squared_euclidean).map_err(not_finite(i))?;
         Ok(found.into_iter().map(|(_, &j)| j).filter(|&j| j != i).take(k).collect())
     };
     rows.par_iter().map(near).collect()

@@ -52,7 +52,7 @@ pub fn leading_components<T: Real>(
 ) -> Result<LeadingComponents<T>, Error> {
     let (n, d) = (x.rows(), flow.dim());
     let k = top.min(d);
-    let (z, _) = flow.normalize(x)?;
+    let z = flow.with_contexts_of(flow.normalize(x)?.0, x)?;
     let mut out = Components {
         values: Matrix::zeros(n, k),
         scales: Matrix::zeros(n, k),

@@ -88,10 +88,19 @@ pub fn components<T: Real>(flow: &Flow<T>, x: &Matrix<T>, top: usize) -> Result<
     for start in (0..n).step_by(chunk) {
         let end = n.min(start + chunk);
         let rows = Matrix::new(end - start, x.cols(), x.data()[start * x.cols()..end * x.cols()].to_vec());
-        let local = local_covariance(flow, &rows, d)?;
+        let local = local_covariance(flow, &rows, d).map_err(|e| e.after_rows(start))?;
         for row in start..end {
             let (axes, latent) = (local.axes.get(row - start), local.latent_axes.get(row - start));
             let scales = local.scales.row(row - start);
+            if !scales.iter().all(|s| s.is_finite()) {
+                let op = "components: a local scale";
+                return Err(Error::Linalg(eigenflow_linalg::Error::NotFinite {
+                    op,
+                    index: row,
+                    row: 0,
+                    col: 0,
+                }));
+            }
             // Shares relative to the largest scale: nothing overflows.
             let share = |c: usize| (scales[c] / scales[0]) * (scales[c] / scales[0]);
             let total: T = (0..d).map(share).sum();

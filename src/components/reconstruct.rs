@@ -47,7 +47,7 @@ pub fn reconstruct<T: Real>(flow: &Flow<T>, x: &Matrix<T>, keep: usize) -> Resul
     let chunk = (CHUNK_BYTES / (2 * d * d * size_of::<T>())).max(1);
     for start in (0..n).step_by(chunk) {
         let end = n.min(start + chunk);
-        let rows = Matrix::new(end - start, d, x.data()[start * d..end * d].to_vec());
+        let rows = Matrix::new(end - start, x.cols(), x.data()[start * x.cols()..end * x.cols()].to_vec());
         let local = local_covariance(flow, &rows, d).map_err(|e| e.after_rows(start))?;
         for row in start..end {
             let (latent, scales) = (local.latent_axes.get(row - start), local.scales.row(row - start));
@@ -66,7 +66,7 @@ pub fn reconstruct<T: Real>(flow: &Flow<T>, x: &Matrix<T>, keep: usize) -> Resul
             predicted.push(left.fold(T::ZERO, |a, b| a + b));
         }
     }
-    finish(flow, x, &kept, predicted)
+    finish(flow, x, kept, predicted)
 }
 
 /// [`reconstruct`] from products with `J_g` and its transpose alone: the leading latent axes by [`leading_covariance`] to `tolerance`, and what
@@ -104,24 +104,25 @@ pub fn leading_reconstruct<T: Real>(
                 }
             }
         }
-        let at = part(&z, d);
-        let left: Vec<T> = at.data().iter().zip(part(&kept, d).data()).map(|(&z, &k)| z - k).collect();
-        let lost = products.push(&at, &left).map_err(|e| e.after_rows(start))?;
+        let z = part(&z, d);
+        let left: Vec<T> = z.data().iter().zip(part(&kept, d).data()).map(|(&z, &k)| z - k).collect();
+        let lost =
+            products.push(&flow.with_contexts_of(z, &rows)?, &left).map_err(|e| e.after_rows(start))?;
         // An empty sum would be -0.
         predicted.extend(lost.chunks_exact(d).map(|w| w.iter().fold(T::ZERO, |sum, &w| sum + w * w)));
     }
-    finish(flow, x, &kept, predicted)
+    finish(flow, x, kept, predicted)
 }
 
 /// The rows of what is kept of the latents, and how far they are from those they stand for.
 fn finish<T: Real>(
     flow: &Flow<T>,
     x: &Matrix<T>,
-    kept: &Matrix<T>,
+    kept: Matrix<T>,
     predicted: Vec<T>,
 ) -> Result<Reconstruction<T>, Error> {
     let (n, d) = kept.shape();
-    let rows = flow.generate(kept)?;
+    let rows = flow.generate(&flow.with_contexts_of(kept, x)?)?;
     let square =
         |row: usize| (0..d).map(|i| (x[(row, i)] - rows[(row, i)]) * (x[(row, i)] - rows[(row, i)])).sum();
     let measured = (0..n).map(square).collect();

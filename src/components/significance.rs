@@ -16,7 +16,7 @@ const HELD: usize = 1 << 22;
 pub struct Estimate {
     /// The figure.
     pub value: f64,
-    /// Its standard error.
+    /// Its standard error; NaN where it is not known.
     pub error: f64,
 }
 
@@ -77,7 +77,7 @@ impl Default for Bootstrap {
 /// // Standard deviations 2 and 5.
 /// flow.parameters_mut()[0].data.copy_from_slice(&[0.5, 0.0, 0.0, 0.2]);
 /// let x = Matrix::new(2, 2, vec![2.0, 5.0, -2.0, 5.0]);
-/// let s = significance(&flow, &x, &Bootstrap::default()).unwrap();
+/// let s = significance(&flow, &x, &Bootstrap { block: 1, ..Bootstrap::default() }).unwrap();
 /// assert!((s.scale[0].value - 5.0).abs() < 1e-12 && s.scale[0].error < 1e-12);
 /// assert!((s.variance[1].value - 4.0 / 29.0).abs() < 1e-12 && s.contrast.value.abs() < 1e-12);
 /// ```
@@ -94,7 +94,7 @@ pub fn significance<T: Real>(
     let chunk = (HELD / (2 * d * d)).max(1);
     for start in (0..n).step_by(chunk) {
         let end = n.min(start + chunk);
-        let rows = Matrix::new(end - start, d, x.data()[start * d..end * d].to_vec());
+        let rows = Matrix::new(end - start, x.cols(), x.data()[start * x.cols()..end * x.cols()].to_vec());
         let local = local_covariance(flow, &rows, d).map_err(|e| e.after_rows(start))?;
         let parts: Vec<Vec<f64>> =
             (0..end - start).into_par_iter().map(|at| of_row(&local, at, z.row(start + at))).collect();
@@ -177,7 +177,9 @@ fn of_figures(figures: &[f64], width: usize, d: usize, block: usize, bootstrap: 
         let count = drawn.len() as f64;
         let mean = drawn.iter().map(|v| v[at]).sum::<f64>() / count;
         let square = drawn.iter().map(|v| (v[at] - mean).powi(2)).sum::<f64>();
-        Estimate { value: value[at], error: (square / (count - 1.0)).sqrt() }
+        // One block says nothing of its spread.
+        let error = if blocks.len() > 1 { (square / (count - 1.0)).sqrt() } else { f64::NAN };
+        Estimate { value: value[at], error }
     };
     let constant = 0.5 * (LN_2PI + 1.0);
     let run = |first: usize| (first * d..(first + 1) * d).map(estimate).collect::<Vec<_>>();

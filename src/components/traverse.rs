@@ -98,7 +98,7 @@ pub fn traverse<T: Real>(flow: &Flow<T>, x: &Matrix<T>, walk: &Walk) -> Result<T
             walkers.push(Walker {
                 row,
                 way,
-                x: x.row(row).iter().map(|v| v.f64()).collect(),
+                x: x.row(row)[..d].iter().map(|v| v.f64()).collect(),
                 at: 0.0,
                 step: FIRST,
                 next: 1,
@@ -111,7 +111,7 @@ pub fn traverse<T: Real>(flow: &Flow<T>, x: &Matrix<T>, walk: &Walk) -> Result<T
     for w in &walkers {
         w.write(&mut out, m, 0);
     }
-    let solver = Solver { flow, walk: *walk, gap: T::EPS.f64().sqrt() };
+    let solver = Solver { flow, contexts: flow.contexts(x), walk: *walk, gap: T::EPS.f64().sqrt() };
     loop {
         let going: Vec<usize> = (0..walkers.len()).filter(|&k| !walkers[k].ended).collect();
         if going.is_empty() {
@@ -189,6 +189,8 @@ struct Reached {
 
 struct Solver<'a, T> {
     flow: &'a Flow<T>,
+    /// Of the rows: it stays as it is along a walk.
+    contexts: Matrix<T>,
     walk: Walk,
     gap: f64,
 }
@@ -230,8 +232,14 @@ impl<T: Real> Solver<'_, T> {
                     .collect();
             }
             let found = loop {
-                let rows: Vec<T> = places.iter().flat_map(|&a| ends[a].iter().map(|v| T::of(*v))).collect();
-                match local_covariance(self.flow, &Matrix::new(places.len(), d, rows), d) {
+                let context = |a: usize| self.contexts.row(walkers[going[a]].row).iter().copied();
+                let row = |a: usize| ends[a].iter().map(|v| T::of(*v)).chain(context(a));
+                let rows: Vec<T> = places.iter().flat_map(|&a| row(a)).collect();
+                match local_covariance(
+                    self.flow,
+                    &Matrix::new(places.len(), d + self.contexts.cols(), rows),
+                    d,
+                ) {
                     Ok(found) => break found,
                     // Beyond the edge: that walker shortens its step, the others go on.
                     Err(Error::OutOfRange { row, .. } | Error::NotFinite { row, .. }) => {

@@ -47,7 +47,7 @@ pub fn jacobian_norms(
     estimated: bool,
     seed: u64,
 ) -> Result<Vec<f64>, Error> {
-    core.check_rows("data", rows)?;
+    core.check_samples("data", rows)?;
     let (n, d) = rows.shape();
     let all = 0..core.layers().len();
     let program = Program::try_record(|r| {

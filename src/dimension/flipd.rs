@@ -65,7 +65,7 @@ pub fn derivatives(
     trace: Trace,
     seed: u64,
 ) -> Result<Derivatives, Error> {
-    core.check_rows("data", rows)?;
+    core.check_samples("data", rows)?;
     let (n, d) = rows.shape();
     let exact = trace == Trace::Exact;
     let all = 0..core.layers().len();
@@ -123,7 +123,7 @@ impl Derivatives {
 /// # Errors
 /// As [`Flow::log_density`].
 pub fn projected(core: &Flow<f64>, rows: &Matrix<f64>, variance: f64) -> Result<Matrix<f64>, Error> {
-    core.check_rows("data", rows)?;
+    core.check_samples("data", rows)?;
     let (n, d) = rows.shape();
     let all = 0..core.layers().len();
     let program = Program::try_record(|r| {

@@ -1,5 +1,6 @@
 //! Local PCA: the spectrum of the neighbourhood of a row.
 
+use super::estimate::error_of;
 use super::neighbours::affordable;
 use super::{Curve, Estimate, Method, Neighbours};
 use crate::flow::Error;
@@ -23,7 +24,8 @@ const FLOOR: f64 = 1e-12;
 ///
 /// On a `d`-dimensional set with noise `σ`, at a radius `σ ≪ r ≪` reach, `d` variances are about `r²/(d+2)` and the rest about
 /// `σ² + O(r⁴)` (Fukunaga and Olsen 1971). `D` where no two neighbouring variances differ by a factor of four: no gap, no
-/// subspace. A neighbourhood has at least `2D` rows, or up to an eighth of all.
+/// subspace. A neighbourhood has at least `2D` rows, or up to an eighth of all. Standard errors count only as many neighbourhoods of `k` rows as
+/// do not overlap, `N/k`.
 ///
 /// # Errors
 /// If an entry is not finite.
@@ -48,7 +50,13 @@ pub fn local_pca(rows: &Matrix<f64>, centres: usize, seed: u64) -> Result<Curve,
     let all: Vec<Vec<(f64, f64)>> = chosen.par_iter().map(one).collect::<Result<_, Error>>()?;
     let at = |s: usize| {
         let radius = all.iter().map(|v| v[s].0).sum::<f64>() / all.len() as f64;
-        Estimate::of_rows(radius, all.iter().map(|v| v[s].1).collect())
+        let values: Vec<f64> = all.iter().map(|v| v[s].1).collect();
+        // Neighbourhoods share rows: as many are independent as fit side by side.
+        let independent = (n as f64 / sizes[s] as f64).min(values.len() as f64);
+        let shared = (values.len() as f64 / independent).sqrt() * error_of(&values);
+        let mut estimate = Estimate::of_rows(radius, values);
+        estimate.error = estimate.error.max(shared);
+        estimate
     };
     Ok(Curve::new(Method::LocalPca, (0..sizes.len()).map(at).collect()))
 }

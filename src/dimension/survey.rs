@@ -13,7 +13,7 @@ use eigenflow_linalg::Matrix;
 pub struct Plan {
     /// Which methods.
     pub methods: Vec<Method>,
-    /// Where FLIPD and LIDL are read off.
+    /// Where FLIPD is read off; the others are at the rows.
     pub points: Points,
     /// Traces and norms; exact for up to 128 columns unless given.
     pub trace: Option<Trace>,

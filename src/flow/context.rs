@@ -152,6 +152,11 @@ impl<T: Real> Flow<T> {
         Ok(Matrix::new(x.rows(), width, data))
     }
 
+    /// The samples of rows that have a context beside them, `[N, D]`.
+    pub(crate) fn samples(&self, rows: &Matrix<T>) -> Matrix<T> {
+        Matrix::new(rows.rows(), self.dim(), self.split(rows.data()).0.into_owned())
+    }
+
     /// The contexts of rows that have them, `[N, C]`.
     pub(crate) fn contexts(&self, rows: &Matrix<T>) -> Matrix<T> {
         let (n, d) = (rows.rows(), self.dim());

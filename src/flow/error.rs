@@ -94,6 +94,9 @@ pub enum Error {
         /// Columns given.
         given: usize,
     },
+    /// A conditional flow where only one without a context will do.
+    #[error("the model is conditional; take it at one context (Flow::at), or a model without a context")]
+    Conditional,
     /// A context of the wrong width.
     #[error(
         "the model takes {expected} columns of context, {given} are given; see --context, and `inspect` for what they are"

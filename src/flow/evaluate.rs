@@ -197,6 +197,14 @@ impl<T: Real> Flow<T> {
         Ok(program.run(x.rows(), inputs, slices)?)
     }
 
+    /// As [`Flow::check_rows`], for what is not built for conditional flows.
+    pub(crate) fn check_samples(&self, what: &'static str, x: &Matrix<T>) -> Result<(), Error> {
+        if self.context_columns() > 0 {
+            return Err(Error::Conditional);
+        }
+        self.check_rows(what, x)
+    }
+
     /// That rows have the model's width (with that of its context, if it has one) and finite entries.
     pub fn check_rows(&self, what: &'static str, x: &Matrix<T>) -> Result<(), Error> {
         let (columns, context, given) = (self.dim(), self.context_columns(), x.cols());

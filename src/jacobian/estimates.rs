@@ -78,7 +78,7 @@ pub(crate) fn remaining_square<T: Real>(
     first: usize,
 ) -> Result<Estimate, Error> {
     check_probes(probes)?;
-    let ((n, d), k) = (z.shape(), axes.cols());
+    let (n, d, k) = (z.rows(), flow.dim(), axes.cols());
     let mut v = signs::<T>(first..first + n, probes, d, seed);
     v.par_chunks_mut((probes * d).max(1)).enumerate().for_each(|(row, v)| {
         let axes = axes.get(row);

@@ -66,7 +66,7 @@ pub fn leading_covariance<T: Real>(
 ) -> Result<LeadingCovariance<T>, Error> {
     let (n, d) = (x.rows(), flow.dim());
     let k = top.min(d);
-    let (z, _) = flow.normalize(x)?;
+    let z = flow.with_contexts_of(flow.normalize(x)?.0, x)?;
     let mut out = LeadingCovariance {
         scales: Matrix::zeros(n, k),
         axes: Batch::zeros(n, d, k),
@@ -106,7 +106,7 @@ pub fn leading_condition_numbers<T: Real>(
     tolerance: f64,
     seed: u64,
 ) -> Result<Vec<T>, Error> {
-    let (z, _) = flow.normalize(x)?;
+    let z = flow.with_contexts_of(flow.normalize(x)?.0, x)?;
     let largest = |direction: Direction, at: &Matrix<T>| {
         by_groups(flow, direction, at, 1, |operator, part| {
             let found = operator.leading(part, 1, tolerance, seed)?;
@@ -125,7 +125,7 @@ fn by_groups<T: Real, R: Send>(
     top: usize,
     work: impl Fn(&mut Operator<'_, T>, &Matrix<T>) -> Result<Vec<R>, Error> + Sync,
 ) -> Result<Vec<R>, Error> {
-    let (n, d) = at.shape();
+    let ((n, columns), d) = (at.shape(), flow.dim());
     let width = width(top).min(d);
     let products = JacobianProducts::new(flow, direction, width)?;
     // Two bases of up to three times `top` vectors and more, and one of them once more at a restart.
@@ -138,7 +138,8 @@ fn by_groups<T: Real, R: Send>(
             || Operator { flow, direction, products: products.alone(), width },
             |operator, group| {
                 let (first, end) = (group * size, n.min((group + 1) * size));
-                let part = Matrix::new(end - first, d, at.data()[first * d..end * d].to_vec());
+                let part =
+                    Matrix::new(end - first, columns, at.data()[first * columns..end * columns].to_vec());
                 work(operator, &part).map_err(|e| e.after_rows(first))
             },
         )
@@ -183,7 +184,7 @@ impl<T: Real> Operator<'_, T> {
         tolerance: f64,
         seed: u64,
     ) -> Result<Vec<Triplets<T>>, Error> {
-        let (n, d, b) = (at.rows(), at.cols(), self.width);
+        let (n, d, b) = (at.rows(), self.flow.dim(), self.width);
         let mut random = generator(seed, "leading-axes", 0);
         let start = Matrix::from_fn(top.max(b), d, |_, _| {
             let normal: f64 = random.sample(StandardNormal);
@@ -194,7 +195,7 @@ impl<T: Real> Operator<'_, T> {
         let mut rows = vec![Row { svd, due: (3 * top).div_ceil(b), last: None }; n];
         let mut active: Vec<usize> = (0..n).collect();
         for turn in 1..=MOST_TURNS {
-            let here = Matrix::from_fn(active.len(), d, |i, j| at[(active[i], j)]);
+            let here = Matrix::from_fn(active.len(), at.cols(), |i, j| at[(active[i], j)]);
             let block: Vec<T> = active.iter().flat_map(|&i| rows[i].svd.block().data()).copied().collect();
             let pushed = self.products.push(&here, &block)?;
             self.check(at, &active, &pushed)?;
@@ -230,7 +231,7 @@ impl<T: Real> Operator<'_, T> {
 
     /// `‖(AᵀA) v − σ² v‖` of the triplets, by two more products for each.
     fn residuals(&mut self, at: &Matrix<T>, found: &[Triplets<T>]) -> Result<Vec<Vec<T>>, Error> {
-        let (d, b) = (at.cols(), self.width);
+        let (d, b) = (self.flow.dim(), self.width);
         let mut out = vec![Vec::new(); found.len()];
         for first in (0..found.first().map_or(0, |row| row.values.len())).step_by(b) {
             let mut block = vec![T::ZERO; found.len() * b * d];

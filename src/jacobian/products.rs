@@ -8,7 +8,7 @@ use eigenflow_linalg::{Matrix, Real};
 /// Products of the Jacobians of rows with blocks of vectors, `J V` forward and `Jᵀ U` in reverse, each in one pass.
 ///
 /// Recorded once for a width of block and run as often as needed. Cost of a call: the map itself, and `b` tangents (or
-/// cotangents) a row; memory `O(b D)` a row in flight.
+/// cotangents) a row; memory `O(b D)` a row in flight. Rows of a conditional flow have their context behind them.
 ///
 /// ```
 /// use eigenflow::flow::{Flow, bijections::Sinh};
@@ -36,8 +36,8 @@ impl<'f, T: Real> JacobianProducts<'f, T> {
         let (d, all) = (flow.dim(), 0..flow.layers().len());
         let program = |forward: bool| {
             Program::try_record(|r| {
-                let params = flow.declare(r);
                 let (x, block) = (r.batch(d), r.batch_block(width, d));
+                let params = flow.declare(r);
                 let y = match direction {
                     Direction::Normalize => flow.record_normalize(&params, x, all.clone(), false).out,
                     Direction::Generate => flow.record_generate(&params, x, all.clone()).out,
@@ -51,12 +51,14 @@ impl<'f, T: Real> JacobianProducts<'f, T> {
                 }
             })
         };
-        Ok(Self { flow, width, push: program(true)?.runner(), pull: program(false)?.runner() })
+        // The flow is borrowed: its parameters stay as they are.
+        let runner = |forward| Ok::<_, Error>(program(forward)?.runner().with_fixed_shared());
+        Ok(Self { flow, width, push: runner(true)?, pull: runner(false)? })
     }
 
     /// The same products on the calling thread alone: for callers that share rows among threads themselves.
     pub(super) fn alone(&self) -> Self {
-        let runner = |of: &Runner<T>| of.program().runner().alone();
+        let runner = |of: &Runner<T>| of.program().runner().with_fixed_shared().alone();
         Self { push: runner(&self.push), pull: runner(&self.pull), ..*self }
     }
 
@@ -85,7 +87,10 @@ fn run<T: Real>(
     block: &[T],
 ) -> Result<Vec<T>, Error> {
     let mut out = vec![T::ZERO; x.rows() * width * flow.dim()];
-    runner.run(x.rows(), &[x.data(), block], &flow.slices(), &mut [&mut out])?;
+    let (own, context) = flow.split(x.data());
+    let all = [&own[..], block, &context];
+    let inputs = if flow.context_columns() == 0 { &all[..2] } else { &all };
+    runner.run(x.rows(), inputs, &flow.slices(), &mut [&mut out])?;
     Ok(out)
 }
 

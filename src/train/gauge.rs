@@ -103,6 +103,7 @@ pub(super) fn record<'t, T: Real>(
 /// ```
 pub fn mean_contrast<T: Real>(flow: &Flow<T>, x: &Matrix<T>) -> Result<f64, Error> {
     let (z, log_det) = flow.normalize(x)?;
+    let z = flow.with_contexts_of(z, x)?;
     let g = jacobians(flow, &z, Direction::Generate, Route::Push)?;
     let d = flow.dim();
     let of = |row: usize| {

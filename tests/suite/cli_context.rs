@@ -46,6 +46,26 @@ fn a_conditional_model_goes_through_every_command() {
     assert_eq!(shape("c.npz:eigenvectors"), [300, 2, 2]);
     room.ok("components m.safetensors d.csv --top 1 --out y.npz");
     assert_eq!(shape("y.npz:axes"), [300, 2, 1]);
+    room.ok("covariance m.safetensors d.csv --top 1 --method matrix-free --out l.npz");
+    let (dense, leading) = (room.array("c.npz:eigenvalues").data, room.array("l.npz:eigenvalues").data);
+    assert!((0..300).all(|i| (dense[2 * i] - leading[i]).abs() <= 1e-5 * dense[2 * i]));
+    room.ok("components m.safetensors d.csv --top 1 --method matrix-free --out f.npz");
+    assert_eq!(shape("f.npz:axes"), [300, 2, 1]);
+    assert_eq!(room.json("components m.safetensors d.csv --compare --quiet")["rows"], 300);
+    let drawn = room.json("components m.safetensors d.csv --plot pictures --quiet");
+    assert!(drawn["pictures"].as_array().unwrap().len() > 3 && room.has("pictures/report.html"));
+    room.ok("reconstruct m.safetensors d.csv --top 1 --out r.npz");
+    assert_eq!(shape("r.npz:reconstruction"), [300, 2]);
+    room.ok("traverse m.safetensors d.csv -k 1 --points 2 --out t.npz");
+    assert_eq!(shape("t.npz:points"), [300, 5, 2]);
+    room.ok("denoise m.safetensors d.csv --noise 0.1 --out n.npy");
+    assert_eq!(shape("n.npy"), [300, 2]);
+    room.says(
+        "dimension m.safetensors d.csv --scales 0.1",
+        2,
+        &["dimension", "'t', 'class'", "without --context"],
+    );
+    room.says("components m.safetensors d.csv --path --out p.npz", 2, &["--path", "'t', 'class'"]);
     assert!(room.json("score m.safetensors d.csv")["nll"].is_number());
     // The same context as a file, in columns of any place.
     let context: String =

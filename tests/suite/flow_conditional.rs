@@ -2,15 +2,20 @@
 
 use crate::zoo;
 
-use eigenflow::components::components;
+use eigenflow::components::{
+    Bootstrap, Walk, compare, components, leading_components, leading_reconstruct, path_components,
+    reconstruct, significance, traverse,
+};
+use eigenflow::dimension::effective_dimension;
 use eigenflow::flow::bijections::Coupling;
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::presets::{Mask, Name, Nonlinearity, Preset};
-use eigenflow::flow::{AnyModel, Error, Flow, Layer, Model, Variable};
-use eigenflow::jacobian::{Direction, Route, jacobians, local_covariance};
+use eigenflow::flow::{AnyModel, Base, Error, Flow, Layer, Model, Variable};
+use eigenflow::jacobian::{Direction, Route, jacobians, leading_covariance, local_covariance};
 use eigenflow::random::generator;
+use eigenflow::theory::stability::denoised;
 use eigenflow::theory::{Context, Verdict, registry};
-use eigenflow::train::{Design, Preprocess, TrainOptions, build, build_given, fit};
+use eigenflow::train::{Design, Gauge, Preprocess, TrainOptions, build, build_given, fit, mean_contrast};
 use eigenflow_autodiff::Program;
 use eigenflow_linalg::{Matrix, Real};
 use rand::RngExt;
@@ -108,6 +113,79 @@ fn a_row_is_mapped_by_the_flow_at_its_context() {
     for (name, flow) in [1, 2, 3, 8].into_iter().flat_map(all) {
         at_its_context::<f64>(&name, &flow);
         at_its_context::<f32>(&name, &flow);
+    }
+}
+
+/// Walks, leading axes, rebuilt and denoised rows, comparisons and the gauge's contrast: each row's are those of the flow at its context.
+#[test]
+fn local_geometry_is_that_of_the_flow_at_the_context() {
+    for (name, flow) in
+        all(3).into_iter().filter(|(name, _)| name.starts_with("realnvp") || name.starts_with("nsf"))
+    {
+        let d = flow.dim();
+        let x: Matrix<f64> = rows(4, d, 1);
+        let (joint, context) = beside(&flow, &x, 2);
+        let walk = Walk { component: 0, reach: 0.3, points: 1, tolerance: 1e-8 };
+        let walks = traverse(&flow, &joint, &walk).unwrap();
+        let leading = leading_covariance(&flow, &joint, 2, 1e-10, 0).unwrap();
+        let top = leading_components(&flow, &joint, 2, 1e-10, 0).unwrap();
+        let rebuilt = [
+            reconstruct(&flow, &joint, 1).unwrap(),
+            leading_reconstruct(&flow, &joint, 1, 1e-10, 0).unwrap(),
+        ];
+        let clean = denoised(&flow, &joint, 0.01).unwrap();
+        assert_eq!(clean.cols(), d);
+        let contrast = mean_contrast(&flow, &joint).unwrap();
+        let mut contrasts = 0.0;
+        for i in 0..x.rows() {
+            let fixed = flow.at(context.row(i)).unwrap();
+            let own = row(&x, i);
+            let close = |what: &str, a: &[f64], b: &[f64]| {
+                let size = b.iter().fold(1.0_f64, |m, v| m.max(v.abs()));
+                assert!(
+                    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6 * size),
+                    "{name} {i}, {what}: {a:?} {b:?}"
+                );
+            };
+            let alone = traverse(&fixed, &own, &walk).unwrap();
+            close("walk", walks.points.get(i), alone.points.get(0));
+            let local = local_covariance(&fixed, &own, d).unwrap();
+            close("scales", leading.scales.row(i), &local.scales.row(0)[..2]);
+            let c = leading_components(&fixed, &own, 2, 1e-10, 0).unwrap();
+            close("components", top.components.values.row(i), c.components.values.row(0));
+            let r = reconstruct(&fixed, &own, 1).unwrap();
+            for found in &rebuilt {
+                close("rebuilt", found.rows.row(i), r.rows.row(0));
+                close("errors", &[found.predicted[i], found.measured[i]], &[r.predicted[0], r.measured[0]]);
+            }
+            close("denoised", clean.row(i), denoised(&fixed, &own, 0.01).unwrap().row(0));
+            contrasts += mean_contrast(&fixed, &own).unwrap() / x.rows() as f64;
+        }
+        assert!((contrast - contrasts).abs() < 1e-9, "{name}: {contrast} {contrasts}");
+        let (figures, others) =
+            (significance(&flow, &joint, &Bootstrap::default()).unwrap(), compare(&flow, &joint, 2).unwrap());
+        assert!(figures.scale.len() == d && others.pca.len() == d);
+        // What needs one map for all rows, or is not built for contexts, says so.
+        assert!(matches!(path_components(&flow, &joint, 1, 1e-3), Err(Error::Context { .. })), "{name}");
+        assert!(
+            matches!(effective_dimension(&flow, &joint, 0.01, false, 0), Err(Error::Conditional)),
+            "{name}"
+        );
+    }
+}
+
+/// The principal gauge trains conditional flows too.
+#[test]
+fn a_conditional_flow_is_trained_with_a_gauge() {
+    let (rows, variables) = (rows::<f64>(60, 3, 4), [Variable::number("c")]);
+    let preset = Preset { layers: Some(2), hidden: Some(vec![4]), ..Preset::named(Name::Realnvp) };
+    let options = TrainOptions { epochs: 2, batch: 20, gauge: Gauge::Principal, ..TrainOptions::default() };
+    for preprocess in [Preprocess::None, Preprocess::Whiten] {
+        let design = Design { preset: &preset, preprocess, base: &Base::Normal, context: &variables };
+        let mut flow = build_given::<f64>(&design, &rows, &options).unwrap().flow;
+        let record =
+            fit(&mut flow, &rows, Some(&rows), &options, &mut |_, _| ControlFlow::Continue(())).unwrap();
+        assert_eq!(record.epochs.len(), 2);
     }
 }
 

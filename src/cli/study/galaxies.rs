@@ -1,8 +1,8 @@
 //! `study galaxies`.
 
-use super::{Arguments, fitted, folder, stored, write_findings};
+use super::{Arguments, Findings, fitted, folder, stored};
 use crate::cli::failure::Failure;
-use crate::cli::output::{number, print, print_json};
+use crate::cli::output::number;
 use crate::cli::plot;
 use crate::cli::session::Session;
 use crate::components::{
@@ -57,10 +57,8 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         meanings: meanings(&held, &local),
         frustrated,
     };
-    plot::write(s, &a.out, &charts(&flow, &held, &local, &found)?)?;
-    let object = found.json();
-    write_findings(a, &object)?;
-    if s.global.json { print_json(&object) } else { print(&found.text()) }
+    let pictures = plot::charts(charts(&flow, &held, &local, &found)?);
+    Findings { heading: "Study: galaxies", text: found.text(), json: found.json(), pictures }.give(s, a)
 }
 
 /// The table of galaxies that `--data` names.

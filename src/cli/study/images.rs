@@ -3,9 +3,8 @@
 mod data;
 mod table;
 
-use super::{Arguments, Study, folder, stored, write_findings};
+use super::{Arguments, Findings, Study, folder, stored};
 use crate::cli::failure::Failure;
-use crate::cli::output::{print, print_json};
 use crate::cli::session::Session;
 use crate::cli::{interrupt, plot};
 use crate::flow::presets::{Name, Preset};
@@ -77,8 +76,9 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     let core = study.flow("denoiser", |o| denoiser::trained(&images, &spectrum, &settings, o))?;
     let restored = denoiser::restored(&core, &images, &spectrum, &settings)?;
     grids.push(("denoised".to_owned(), gallery::denoised(&images, &restored, settings.rows[2])));
-    plot::write(s, &a.out, &grids)?;
-    plot::write(s, &a.out, &[("scree".to_owned(), gallery::scree(&spectrum, &found, settings.scale))])?;
+    let scree = gallery::scree(&spectrum, &found, settings.scale);
+    let mut pictures = plot::grids(grids);
+    pictures.extend(plot::charts([("scree".to_owned(), scree)]));
     let found = table::Found {
         images: &images,
         spectrum: &spectrum,
@@ -87,9 +87,8 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         walks: &walks,
         restored: &restored,
     };
-    let object = found.json();
-    write_findings(a, &object)?;
-    if s.global.json { print_json(&object) } else { print(&found.text()) }
+    let heading = if a.name == Study::Mnist { "Study: MNIST" } else { "Study: digits of 8 x 8 pixels" };
+    Findings { heading, text: found.text(), json: found.json(), pictures }.give(s, a)
 }
 
 /// A run of the study.

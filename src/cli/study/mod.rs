@@ -1,11 +1,14 @@
 //! `study NAME --out DIR`.
 
+mod dimension;
 mod galaxies;
 mod images;
 mod s_curve;
 
 use super::failure::Failure;
 use super::interrupt;
+use super::output::{print, print_json};
+use super::plot::{self, Pictures};
 use super::session::Session;
 use crate::data::Element;
 use crate::data::output::write_whole;
@@ -46,6 +49,8 @@ enum Study {
     Digits,
     /// The same of 28 x 28 pixels, for the data given with --data
     Mnist,
+    /// Intrinsic dimension of sets of which it is known, by every estimator over scales
+    Dimension,
     /// Redshift and six magnitudes of galaxies, for the data given with --data: what local axes mean
     Galaxies,
 }
@@ -59,6 +64,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     match a.name {
         Study::SCurve => s_curve::run(s, a),
         Study::Digits | Study::Mnist => images::run(s, a),
+        Study::Dimension => dimension::run(s, a),
         Study::Galaxies => galaxies::run(s, a),
     }
 }
@@ -109,8 +115,21 @@ fn fitted<T: Element>(
     Ok(model.flow.cast())
 }
 
-/// Writes `findings.json`.
-fn write_findings(a: &Arguments, findings: &Value) -> Result<(), Failure> {
-    let text = format!("{findings:#}\n");
-    Ok(write_whole(&a.out.join("findings.json"), |out| out.write_all(text.as_bytes()))?)
+/// What a study found: files of the folder, and the figures on standard output.
+struct Findings {
+    /// Heading of the page.
+    heading: &'static str,
+    text: String,
+    json: Value,
+    pictures: Pictures,
+}
+
+impl Findings {
+    /// Writes pictures, page and `findings.json`, and prints.
+    fn give(self, s: &Session, a: &Arguments) -> Result<(), Failure> {
+        plot::write(s, &a.out, self.heading, &self.text, &self.pictures)?;
+        let json = format!("{:#}\n", self.json);
+        write_whole(&a.out.join("findings.json"), |out| out.write_all(json.as_bytes()))?;
+        if s.global.json { print_json(&self.json) } else { print(&self.text) }
+    }
 }

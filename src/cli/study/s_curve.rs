@@ -1,8 +1,8 @@
 //! `study s-curve`.
 
-use super::{Arguments, fitted, folder, stored, write_findings};
+use super::{Arguments, fitted, folder, stored};
 use crate::cli::failure::Failure;
-use crate::cli::output::{number, print, print_json};
+use crate::cli::output::number;
 use crate::cli::plot;
 use crate::cli::session::Session;
 use crate::components::{Bootstrap, Components, Walk, compare, path_components, significance, traverse};
@@ -80,11 +80,9 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         lines.push((label, found));
         before = Some(flow);
     }
-    plot::write(s, &a.out, &charts)?;
-    let object =
-        Value::Object(lines.iter().map(|(n, f)| ((*n).to_owned(), as_json(f))).collect::<Map<_, _>>());
-    write_findings(a, &object)?;
-    if s.global.json { print_json(&object) } else { print(&table(&lines)) }
+    let json = Value::Object(lines.iter().map(|(n, f)| ((*n).to_owned(), as_json(f))).collect::<Map<_, _>>());
+    let (heading, text, pictures) = ("Study: the S-curve", table(&lines), plot::charts(charts));
+    super::Findings { heading, text, json, pictures }.give(s, a)
 }
 
 /// Path components against the truth.

@@ -4,8 +4,12 @@
 //! SVG with a text alternative. The source is well-formed XML, which the tests hold it to.
 
 mod claim;
+mod gallery;
 mod parts;
 mod summary;
+
+pub use gallery::gallery;
+pub use parts::Figure;
 
 use super::{Report, Section};
 use crate::data::Error;
@@ -27,20 +31,28 @@ pub fn page(report: &Report) -> String {
     let sections: String = report.sections.iter().enumerate().map(|(k, s)| section(s, k, &claims)).collect();
     let counts = report.counts();
     let class = if counts.fails > 0 { "fails" } else { "holds" };
+    let main = format!(
+        "<h1>Verification</h1>\n<p class=\"sentence {class}\">{sentence}</p>\n\
+         <p class=\"about\">eigenflow {version}, seed {seed}. A claim <em>holds</em> if what was measured agrees with what theory predicts, within a \
+         tolerance derived and not tuned; it <em>fails</em> if not; it is <em>undecided</em> where its premise is not given here.</p>\n\
+         <section aria-labelledby=\"verdicts\">\n<h2 id=\"verdicts\">Verdicts</h2>\n{tables}</section>\n{sections}",
+        sentence = escape(&report.sentence()),
+        version = escape(&report.version),
+        seed = report.seed,
+    );
+    document("verification", "verdicts", &main)
+}
+
+/// A page around its main part; `first` is what that begins with.
+fn document(title: &str, first: &str, main: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
          <meta name=\"color-scheme\" content=\"light dark\"/>\n\
-         <title>eigenflow: verification</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <a class=\"skip\" href=\"#main\">Skip to the verdicts</a>\n<main id=\"main\" tabindex=\"-1\">\n\
-         <h1>Verification</h1>\n<p class=\"sentence {class}\">{sentence}</p>\n\
-         <p class=\"about\">eigenflow {version}, seed {seed}. A claim <em>holds</em> if what was measured agrees with what theory predicts, within a \
-         tolerance derived and not tuned; it <em>fails</em> if not; it is <em>undecided</em> where its premise is not given here.</p>\n\
-         <section aria-labelledby=\"verdicts\">\n<h2 id=\"verdicts\">Verdicts</h2>\n{tables}</section>\n{sections}</main>\n\
+         <title>eigenflow: {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <a class=\"skip\" href=\"#main\">Skip to the {first}</a>\n<main id=\"main\" tabindex=\"-1\">\n{main}</main>\n\
          </body>\n</html>\n",
-        sentence = escape(&report.sentence()),
-        version = escape(&report.version),
-        seed = report.seed,
+        title = escape(title),
     )
 }
 

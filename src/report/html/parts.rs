@@ -26,19 +26,42 @@ pub(super) fn region(label: &str, content: &str) -> String {
     format!("<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">\n{content}\n</div>\n")
 }
 
-/// Charts side by side as figures, with ids that begin with `id`.
-pub(super) fn charts(charts: &[Chart], id: &str) -> String {
-    if charts.is_empty() {
+/// A picture with its title and what it shows.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    title: String,
+    text: String,
+    svg: String,
+}
+
+impl Figure {
+    /// `svg` is one element, which carries title and text for those who do not see it.
+    pub fn new(title: &str, text: &str, svg: String) -> Self {
+        Self { title: title.to_owned(), text: text.to_owned(), svg }
+    }
+
+    fn html(&self) -> String {
+        let (title, text) = (escape(&self.title), escape(&self.text));
+        let text = if text.is_empty() { text } else { format!("<span aria-hidden=\"true\">{text}</span>") };
+        let svg = &self.svg;
+        format!("<figure>\n<figcaption><strong>{title}.</strong> {text}</figcaption>\n{svg}</figure>\n")
+    }
+}
+
+/// Figures side by side.
+pub(super) fn figures(figures: &[Figure]) -> String {
+    if figures.is_empty() {
         return String::new();
     }
+    format!("<div class=\"charts\">\n{}</div>\n", each(figures, Figure::html))
+}
+
+/// Charts side by side as figures, with ids that begin with `id`.
+pub(super) fn charts(charts: &[Chart], id: &str) -> String {
     let figure = |(n, chart): (usize, &Chart)| {
-        let (title, text) = (escape(&chart.title), escape(&chart.description));
-        // The picture itself carries title and description for those who do not see it.
-        let text = if text.is_empty() { text } else { format!("<span aria-hidden=\"true\">{text}</span>") };
-        let svg = svg(chart, &format!("{id}-g{n}"));
-        format!("<figure>\n<figcaption><strong>{title}.</strong> {text}</figcaption>\n{svg}</figure>\n")
+        Figure::new(&chart.title, &chart.description, svg(chart, &format!("{id}-g{n}")))
     };
-    format!("<div class=\"charts\">\n{}</div>\n", charts.iter().enumerate().map(figure).collect::<String>())
+    figures(&charts.iter().enumerate().map(figure).collect::<Vec<_>>())
 }
 
 /// A table of texts; the first column names its row.

@@ -132,6 +132,10 @@ impl Grid {
             for c in 0..self.columns.len() {
                 let Some(Some(cell)) = self.cells.get(r * self.columns.len() + c) else { continue };
                 let x = left + across * c as f64;
+                let place =
+                    format!("x=\"{}\" y=\"{}\" width=\"{CELL}\" height=\"{CELL}\"", short(x), short(y));
+                // White is the paper's colour on dark pages too.
+                let _ = writeln!(body, "<rect {place} fill=\"#ffffff\"/>");
                 let _ = writeln!(
                     body,
                     "<g transform=\"translate({} {}) scale({:.4})\" shape-rendering=\"crispEdges\">{}</g>",
@@ -140,11 +144,7 @@ impl Grid {
                     CELL / self.side.max(1) as f64,
                     runs(cell, self.side)
                 );
-                let (x, y) = (short(x), short(y));
-                let _ = writeln!(
-                    body,
-                    "<rect class=\"axis\" x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"none\" opacity=\".35\"/>"
-                );
+                let _ = writeln!(body, "<rect class=\"axis\" {place} fill=\"none\" opacity=\".35\"/>");
                 let middle = left + across * c as f64 + 0.5 * CELL;
                 body += &text(middle, top + down * r as f64 + CELL + LINE - 2.0, "middle", &cell.caption());
             }

@@ -81,12 +81,12 @@ pub fn denoised(flow: &Flow<f64>, x: &Matrix<f64>, alpha: f64) -> Result<Matrix<
     flow.check_rows("data", x)?;
     let d = flow.dim();
     let program = Program::try_record(|r| {
-        let params = flow.declare(r);
         let input = r.batch(d);
+        let params = flow.declare(r);
         let log_p = flow.record_log_density(&params, input, 0..flow.layers().len());
         r.gradient(log_p, &[input])
     })?;
-    let score = program.run(x.rows(), &[x.data()], &flow.slices())?.pop().unwrap_or_default();
+    let score = flow.replay(&program, x)?.pop().unwrap_or_default();
     let units = units(flow, x)?;
     let step = |row: usize, i: usize| -> f64 {
         let own = &score[row * d..(row + 1) * d];

@@ -84,7 +84,7 @@ impl<'a, T: Real> Run<'a, T> {
         observer: &mut dyn FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let per_epoch = (self.x.rows() / self.batch).max(1);
-        let steps = per_epoch * self.options.epochs;
+        let steps = per_epoch.saturating_mul(self.options.epochs);
         for epoch in self.state.record.epochs.len() + 1..=self.options.epochs {
             self.shuffle(epoch);
             if flow.dequantize().is_none() {
@@ -258,7 +258,7 @@ impl<'a, T: Real> Run<'a, T> {
         }
         let data = match flow.preprocessing() {
             0 => self.watched.clone(),
-            n => flow.part(0..n)?.generate(&self.watched)?,
+            n => flow.with_contexts_of(flow.part(0..n)?.generate(&self.watched)?, &self.watched)?,
         };
         Ok(weight * mean_contrast(flow, &data)?)
     }
