@@ -42,7 +42,7 @@ pub const NORMAL: [&str; 18] = [
 ];
 
 /// Claims that look at exact log-densities.
-const EXACT: [&str; 12] = ["G3", "G4", "G5", "S1", "S2a", "S2b", "S4", "S5", "S6", "C3", "C4", "D1"];
+const EXACT: [&str; 13] = ["L6", "G3", "G4", "G5", "S1", "S2a", "S2b", "S4", "S5", "S6", "C3", "C4", "D1"];
 
 /// What a claim requires of a model that this one does not have.
 pub fn missing(id: &str, flow: &Flow<f64>) -> Option<&'static str> {

@@ -127,6 +127,12 @@ impl TrainOptions {
         1_000_000_usize.div_ceil(rows.max(1)).clamp(10, 200)
     }
 
+    /// Whether the objective has a regulariser beside `α‖J‖²`: noise, weights, or a gauge.
+    pub fn has_other_regularisers(&self) -> bool {
+        let gauge = self.gauge != Gauge::None && self.gauge_weight > 0.0;
+        self.noise > 0.0 || self.alpha_weights > 0.0 || self.weight_decay > 0.0 || gauge
+    }
+
     /// That every number lies in its range.
     pub fn check(&self) -> Result<(), Error> {
         let checks: [(&'static str, f64, bool, &'static str); 11] = [

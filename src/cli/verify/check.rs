@@ -9,9 +9,8 @@ use crate::report::pictures::pictures;
 use crate::report::{Check, Section, table};
 use crate::theory::power::power;
 use crate::theory::{Context, Outcome, alarm, registry};
-use crate::train::TrainingRecord;
+use crate::train::{TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
-use serde_json::Value;
 
 /// Draws that are shown of a model without data.
 const OWN: usize = 1000;
@@ -87,13 +86,14 @@ pub(super) fn checked(
     mut notes: Vec<String>,
 ) -> Result<Section, Failure> {
     let record = model.record.as_ref().and_then(|r| r.get("options"));
-    let number = |key: &str| record.and_then(|o| o.get(key)).and_then(Value::as_f64).unwrap_or(0.0);
+    let options: TrainOptions =
+        record.and_then(|o| serde_json::from_value(o.clone()).ok()).unwrap_or_default();
     let cx = Context {
         flow,
         training: rows.training,
         held_out: rows.held_out,
-        alpha: number("alpha"),
-        other_regularisers: number("noise") > 0.0 || number("alpha-weights") > 0.0,
+        alpha: a.settings.alpha.unwrap_or(options.alpha),
+        other_regularisers: options.has_other_regularisers(),
         seed: s.seed(),
         quick: a.quick,
     };
@@ -108,7 +108,13 @@ pub(super) fn checked(
     Ok(section)
 }
 
-/// A section as text, unless all is to be JSON.
+/// A section as text, unless all is to be JSON. A reader that went away still gets the files that were asked for.
 pub(super) fn tell(s: &Session, section: &Section) -> Result<(), Failure> {
-    if s.global.json { Ok(()) } else { print(&format!("{}\n", table::text(section))) }
+    if s.global.json {
+        return Ok(());
+    }
+    match print(&format!("{}\n", table::text(section))) {
+        Err(Failure::Closed) => Ok(()),
+        other => other,
+    }
 }

@@ -10,7 +10,7 @@ use self::given::given;
 use self::trained::trained;
 use super::failure::Failure;
 use super::output::{print, print_json};
-use super::session::Session;
+use super::session::{Dtype, Session, warn};
 use super::settings::Settings;
 use crate::flow::{AnyModel, Model};
 use crate::report::{Report, html, json};
@@ -73,8 +73,23 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             AnyModel::F64(model) => model,
             AnyModel::F32(model) => model.cast(),
         };
+        if settings.sets_a_new_model() {
+            warn(
+                "--model: a model is checked as it is; options of a new one and of its training, other than --alpha, are not used",
+            );
+        }
         sections.extend(given(s, a, &ids, &model, path)?);
+        if let Some(folder) = &a.out {
+            model.save(&folder.join("model.safetensors"))?;
+        }
     } else {
+        if s.global.dtype == Some(Dtype::F32) {
+            warn("--dtype f32: verify trains and checks in double precision, as its tolerances ask for");
+        }
+        let preset = settings.preset();
+        preset.unused().iter().for_each(|option| {
+            warn(&format!("{option}: is no option of {}, and not used", preset.flow.as_str()));
+        });
         if s.global.context.is_some() && a.data.is_none() {
             let message = "--context: names columns of DATA; say which";
             return Err(Failure::Input(message.to_owned()));

@@ -22,8 +22,7 @@ pub(super) fn polished(
     if output_affine(flow).is_none()
         || !flow.context().is_empty()
         || work > POLISH_WORK
-        || options.noise > 0.0
-        || options.alpha_weights > 0.0
+        || options.has_other_regularisers()
     {
         return;
     }

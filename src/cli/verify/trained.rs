@@ -40,10 +40,11 @@ pub(super) fn trained(
     let mut notes = Vec::new();
     let (table, variables) = context::joint(s, data, None)?;
     let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
-    let table = dequantise(s, table, own, &mut notes);
     let mut options = settings.options(s.seed());
     let valid = if table.rows() > 1 { options.valid } else { 0.0 };
-    let Parts { training, valid: held, .. } = Parts::of(s, table, &variables, settings, valid)?;
+    let mut parts = Parts::of(s, table, &variables, settings, valid)?;
+    dequantise(s.seed(), &mut parts, &mut notes);
+    let Parts { training, valid: held, .. } = parts;
     let mut preset = settings.preset();
     // The stability claims want an affine layer at the latent end.
     preset.output_affine = settings.output_affine.unwrap_or(true);
@@ -105,7 +106,7 @@ pub(super) fn trained(
         training: Some(&training.values),
         held_out: held.as_ref().map(|h| &h.values),
         alpha: options.alpha,
-        other_regularisers: options.noise > 0.0 || options.alpha_weights > 0.0,
+        other_regularisers: options.has_other_regularisers(),
         seed: s.seed(),
         quick: a.quick,
     };

@@ -152,7 +152,7 @@ impl Claim for L3 {
         let own = if cx.alpha > 0.0 { cx.alpha } else { ALPHA };
         let (plain, penalised) = (at(0.0), at(own));
         // Null directions leave no optimum at α = 0: the penalised one decides.
-        if matches!(plain.verdict, Verdict::Undecided(_)) {
+        if matches!(&plain.verdict, Verdict::Undecided(why) if why.starts_with("no optimum")) {
             penalised
         } else {
             worst("L3", vec![plain, penalised])

@@ -83,6 +83,9 @@ impl Scaling {
         };
         match run() {
             Err(e) => Outcome::undecided("L6", format!("out of range: {e}")),
+            Ok((_, tolerance)) if !tolerance.is_finite() => {
+                Outcome::undecided("L6", "requires log-densities whose rounding is known")
+            }
             Ok((measured, tolerance)) => Outcome::decide("L6", (measured - gain).abs(), tolerance)
                 .predicted(format!("gain {} log {} = {gain:.6}", self.null, self.factor))
                 .measured(format!("gain {measured:.6} nats"))

@@ -24,7 +24,7 @@ pub use whitening::L1;
 
 use super::{Context, Outcome, Verdict};
 
-/// Tikhonov weights, in units of the mean variance of the training units, at which optima are checked.
+/// Tikhonov weights, training units, at which optima are checked.
 const ALPHAS: [f64; 3] = [1e-3, 1e-2, 1e-1];
 
 /// The weights to check: the fixed ones, and the one of the model's own training.

@@ -23,7 +23,7 @@ const BLOCKS: usize = 64;
 const ROWS: usize = 1000;
 /// Numbers of Hessians that are taken at most: wide models get fewer draws.
 const NUMBERS: usize = 1 << 22;
-/// Weights, in units of the mean variance, at which linear optima are checked, and the step between the two optima of a slope.
+/// Weights, training units, at which linear optima are checked, and the step between the two optima of a slope.
 const ALPHAS: [f64; 3] = [1e-3, 1e-2, 1e-1];
 const STEP: f64 = 1.5;
 /// How far from an integer an estimate, with two standard errors, may be on a plateau; and all directions together.

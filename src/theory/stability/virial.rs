@@ -283,9 +283,9 @@ impl Claim for S2b {
     }
 
     fn remedy(&self) -> &'static str {
-        "The output layer counts as stationary and the identity is still broken: if S2a fails too, a \
-         gradient is wrong. If not, the rows or the α given here are not those of the training; train \
-         longer or polish the output layer where it is merely undecided."
+        "The gradient by the tape is small and the identity is still broken: then that gradient is wrong, and S2a should fail \
+         too. Where it is undecided, train longer or polish the output layer; with other rows or another α than those of the \
+         training it cannot be stationary."
     }
 
     fn check(&self, cx: &Context<'_>) -> Outcome {
