@@ -3,7 +3,35 @@
 use super::Error;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Cursor, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Temporary files that are being written.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// One of them, for as long as it lives.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn new(path: &Path) -> Self {
+        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.0);
+    }
+}
+
+/// Removes the temporary files that are being written: for a process that ends at once. The lock is kept, so that no other one
+/// is begun.
+pub(crate) fn abandon() {
+    let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+    unfinished.iter().for_each(|path| drop(fs::remove_file(path)));
+    std::mem::forget(unfinished);
+}
 
 /// What a file writer may do.
 pub trait WriteSeek: Write + Seek {}
@@ -59,6 +87,7 @@ fn replace(
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     // Dropped, and so removed, on every early return.
     let mut temporary = builder.tempfile_in(folder)?;
+    let unfinished = Unfinished::new(temporary.path());
     let mut buffered = BufWriter::with_capacity(1 << 18, temporary.as_file_mut());
     write(&mut buffered)?;
     buffered.flush()?;
@@ -68,6 +97,7 @@ fn replace(
     }
     temporary.as_file().sync_all()?;
     temporary.persist(target).map_err(|e| e.error)?;
+    drop(unfinished);
     // The name itself reaches the disk with the folder. Some file systems cannot do that; the file is
     // whole either way.
     #[cfg(unix)]

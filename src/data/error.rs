@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// A file whose ending names no format that is read here.
     #[error(
-        "{file}: no known format; name it .npy, .npz, .csv, .tsv or .idx (or *-ubyte), each also with .gz"
+        "{file}: no known format; name it .npy, .npz, .csv, .tsv, .idx (or *-ubyte), each also with .gz, or .parquet"
     )]
     UnknownFormat {
         /// The file.
@@ -105,16 +105,16 @@ pub enum Error {
     },
     /// A cell that is no number.
     #[error(
-        "{file}: row {row} (line {line}), column '{column}': '{cell}' is not a number; \
-         correct it, or leave the column out with --exclude (or take it with --label)"
+        "{file}: row {row}{}, column '{column}': '{cell}' is not a number; \
+         correct it, or leave the column out with --exclude (or take it with --label)", at_line(*line)
     )]
     Cell {
         /// The file.
         file: String,
         /// Data row, from 1.
         row: usize,
-        /// Line of the file, from 1.
-        line: u64,
+        /// Line of the file, from 1, where it has lines.
+        line: Option<u64>,
         /// Name of the column.
         column: String,
         /// What the cell says (its beginning).
@@ -122,16 +122,16 @@ pub enum Error {
     },
     /// A cell with nothing in it, or a mark for a missing value.
     #[error(
-        "{file}: row {row} (line {line}), column '{column}': the value is missing; \
-         fill it in, remove the row, or leave the column out with --exclude"
+        "{file}: row {row}{}, column '{column}': the value is missing; \
+         fill it in, remove the row, or leave the column out with --exclude", at_line(*line)
     )]
     Missing {
         /// The file.
         file: String,
         /// Data row, from 1.
         row: usize,
-        /// Line of the file, from 1.
-        line: u64,
+        /// Line of the file, from 1, where it has lines.
+        line: Option<u64>,
         /// Name of the column.
         column: String,
     },

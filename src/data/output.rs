@@ -1,6 +1,8 @@
 //! Results as files (`--out`) or as text.
 
 pub use super::atomic::{WriteSeek, write_whole};
+#[cfg(feature = "parquet")]
+use super::formats::parquet;
 use super::formats::{csv, npy, npz};
 use super::table::default_names;
 use super::{Error, Table};
@@ -124,6 +126,9 @@ pub enum OutputFormat {
     Npz,
     /// One matrix as text, with a header.
     Csv,
+    /// One matrix as columns of Apache Parquet.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl OutputFormat {
@@ -146,11 +151,25 @@ impl OutputFormat {
             "npy" => Self::Npy,
             "npz" => Self::Npz,
             "csv" => Self::Csv,
-            "parquet" => return Err(refuse("parquet is not built in; use .npy, .npz or .csv".into())),
+            #[cfg(feature = "parquet")]
+            "parquet" => Self::Parquet,
+            #[cfg(not(feature = "parquet"))]
+            "parquet" => {
+                return Err(refuse(
+                    "parquet is not built in; use .npy, .npz or .csv, or build with --features parquet"
+                        .into(),
+                ));
+            }
             _ => return Err(refuse("the ending picks the format; use .npy, .npz or .csv".into())),
         };
         match (format, axes) {
             (Self::Npz, _) | (Self::Npy, [_]) | (Self::Csv, [1 | 2]) => Ok(format),
+            #[cfg(feature = "parquet")]
+            (Self::Parquet, [1 | 2]) => Ok(format),
+            #[cfg(feature = "parquet")]
+            (Self::Parquet, [axes]) => {
+                Err(refuse(format!("a result with {axes} axes is no table; use .npy or .npz")))
+            }
             (Self::Csv, [axes]) => {
                 Err(refuse(format!("a result with {axes} axes is no table; use .npy or .npz")))
             }
@@ -169,6 +188,8 @@ pub fn write(path: &Path, arrays: &[Array<'_>]) -> Result<(), Error> {
     write_whole(path, |out| match (format, arrays) {
         (OutputFormat::Npy, [array]) => npy::write(out, array),
         (OutputFormat::Csv, [array]) => csv::write(out, array),
+        #[cfg(feature = "parquet")]
+        (OutputFormat::Parquet, [array]) => parquet::write(out, array),
         _ => npz::write(out, arrays),
     })
 }
@@ -221,6 +242,7 @@ mod tests {
             ("a.csv", &[3][..], "no table; use .npy or .npz"),
             ("a.npy", &[2, 2], "2 arrays needs .npz"),
             ("a.csv", &[2, 2], "needs .npz"),
+            #[cfg(not(feature = "parquet"))]
             ("a.parquet", &[2], "not built in"),
             ("a.txt", &[2], "use .npy, .npz or .csv"),
             ("a.npy.gz", &[2], "use .npy, .npz or .csv"),

@@ -95,6 +95,7 @@ mod tests {
         assert!(message("builtin:s-curve?n=1&n=2").contains("given twice"));
         assert!(message("s-curve").contains("write builtin:s-curve"));
         assert!(message("x.txt").contains("no known format"));
+        #[cfg(not(feature = "parquet"))]
         assert!(message("x.parquet").contains("parquet is not built in"));
         let error = "missing.npy".parse::<Source>().unwrap().load(&Selection::default()).unwrap_err();
         assert!(matches!(error, Error::Read { .. }) && error.to_string().starts_with("missing.npy: "));

@@ -189,6 +189,31 @@ impl Table {
         Ok(Self { label: self.label.clone(), ..table })
     }
 
+    /// The columns of these names, in this order, where there is just one of each; else the table as it is.
+    ///
+    /// ```
+    /// use eigenflow::data::{Dtype, Table};
+    /// use eigenflow_linalg::Matrix;
+    /// let names = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    /// let table = Table::new(Matrix::new(1, 3, vec![1.0, 2.0, 3.0]), names("c,a,b"), "t", Dtype::F64)?;
+    /// assert_eq!(table.clone().in_order_of(&names("a,c"))?.values.data(), [2.0, 1.0]);
+    /// assert_eq!(table.clone().in_order_of(&names("a,z"))?, table);
+    /// # Ok::<(), eigenflow::data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No columns.
+    pub fn in_order_of(self, names: &[String]) -> Result<Self, Error> {
+        let place = |name: &String| {
+            let mut found = (0..self.cols()).filter(|&j| &self.names[j] == name);
+            found.next().filter(|_| found.next().is_none())
+        };
+        match names.iter().map(place).collect::<Option<Vec<usize>>>() {
+            Some(places) if self.names != names => self.select_columns(&places),
+            _ => Ok(self),
+        }
+    }
+
     /// The first entry, row by row, that is NaN or infinite, as an error that names its place.
     ///
     /// ```

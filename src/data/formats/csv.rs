@@ -140,17 +140,18 @@ impl Reading<'_> {
                     return Err(Error::NotFinite { file, row, line: Some(line), column: column(), value });
                 }
                 None if is_missing(&record[j]) => {
-                    return Err(Error::Missing { file, row, line, column: column() });
+                    return Err(Error::Missing { file, row, line: Some(line), column: column() });
                 }
                 None => {
                     let cell = String::from_utf8_lossy(&record[j]).chars().take(40).collect();
-                    return Err(Error::Cell { file, row, line, column: column(), cell });
+                    return Err(Error::Cell { file, row, line: Some(line), column: column(), cell });
                 }
             }
         }
         if let Some(j) = self.chosen.label {
             if is_missing(&record[j]) {
-                return Err(Error::Missing { file: file.into(), row, line, column: self.names[j].clone() });
+                let (file, column) = (file.into(), self.names[j].clone());
+                return Err(Error::Missing { file, row, line: Some(line), column });
             }
             self.labels.push(String::from_utf8_lossy(&record[j]).into_owned());
         }

@@ -6,6 +6,8 @@ mod lines;
 pub mod npy;
 pub mod npz;
 pub mod numbers;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 
 use super::{Dtype, Error, Selection, Table};
 use eigenflow_linalg::Matrix;
@@ -24,6 +26,9 @@ pub enum Format {
     Text(u8),
     /// MNIST's format.
     Idx,
+    /// Columns of Apache Parquet.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 /// A file's name taken apart: where it is, what it holds, and which array of an archive is meant.
@@ -74,7 +79,14 @@ impl Location {
         } else if ends(&[".idx", "-ubyte"]) {
             Format::Idx
         } else if ends(&[".parquet"]) {
-            return Err(Error::NotBuilt { file: file.into(), format: "parquet", instead: ".npy or .csv" });
+            #[cfg(feature = "parquet")]
+            return Ok(Self { file: file.into(), format: Format::Parquet, gz, key });
+            #[cfg(not(feature = "parquet"))]
+            return Err(Error::NotBuilt {
+                file: file.into(),
+                format: "parquet",
+                instead: ".npy or .csv, or build with --features parquet",
+            });
         } else {
             return Err(Error::UnknownFormat { file: file.into() });
         };
@@ -90,6 +102,10 @@ impl Location {
     pub fn table_from(&self, input: impl Read + Seek, selection: &Selection) -> Result<Table, Error> {
         if let Format::Text(delimiter) = self.format {
             return csv::read(&mut *self.unzipped(input), &self.file, delimiter, selection);
+        }
+        #[cfg(feature = "parquet")]
+        if self.format == Format::Parquet {
+            return self.parquet(input, selection);
         }
         let array = self.array_from(input)?;
         selection.apply(array.table(&self.file, self.format == Format::Idx)?)
@@ -113,11 +129,19 @@ impl Location {
             }
             Format::Npz => npz::read(&mut input, file, key),
             Format::Text(delimiter) => {
-                let table = csv::read(&mut *self.unzipped(input), file, delimiter, &Selection::default())?;
-                let (rows, cols) = table.values.shape();
-                Ok(RawArray { shape: vec![rows, cols], data: table.values.into_data(), dtype: Dtype::Text })
+                csv::read(&mut *self.unzipped(input), file, delimiter, &Selection::default())
+                    .map(RawArray::of)
             }
+            #[cfg(feature = "parquet")]
+            Format::Parquet => self.parquet(input, &Selection::default()).map(RawArray::of),
         }
+    }
+
+    #[cfg(feature = "parquet")]
+    fn parquet(&self, input: impl Read + Seek, selection: &Selection) -> Result<Table, Error> {
+        let mut bytes = Vec::new();
+        numbers::read_all(&mut *self.unzipped(input), &self.file, &mut bytes)?;
+        parquet::read(bytes, &self.file, selection)
     }
 
     fn open(&self) -> Result<BufReader<File>, Error> {
@@ -146,6 +170,12 @@ pub struct RawArray {
 }
 
 impl RawArray {
+    /// A table's numbers.
+    fn of(table: Table) -> Self {
+        let (rows, cols) = table.values.shape();
+        Self { shape: vec![rows, cols], data: table.values.into_data(), dtype: table.dtype }
+    }
+
     /// As a table: two axes, or, where `flatten`, two and more, all but the first flattened.
     fn table(self, file: &str, flatten: bool) -> Result<Table, Error> {
         let (rows, cols) = match *self.shape.as_slice() {
