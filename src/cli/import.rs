@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::output::{print, print_json};
-use super::session::{Dtype, Session};
+use super::session::{Session, in_precision};
 use crate::data::atomic::write_whole;
 use crate::flow::import::{self, Library, Settings};
 use crate::flow::{AnyModel, Model};
@@ -82,9 +82,8 @@ pub(crate) fn import(s: &Session, a: &ImportArguments) -> Result<(), Failure> {
     };
     let model = import::import(library, &a.weights, &settings(a.config.as_deref())?)?;
     let model = match s.global.dtype {
-        Some(Dtype::F64) => AnyModel::F64(model.cast()),
-        Some(Dtype::F32) => AnyModel::F32(model.cast()),
         None => model,
+        Some(dtype) => in_precision(&model, dtype, &a.weights)?,
     };
     match model {
         AnyModel::F32(model) => save(s, a, library, &model),

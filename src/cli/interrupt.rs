@@ -1,5 +1,6 @@
 //! Ctrl-C: at once, or, in training, after the epoch and with a checkpoint.
 
+use crate::data::atomic::abandon;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static WANTED: AtomicBool = AtomicBool::new(false);
@@ -13,6 +14,7 @@ pub(crate) fn install() {
     // Fails only where a handler is there already; the system's own then applies.
     let _ = ctrlc::set_handler(|| {
         if !WAITING.load(Ordering::SeqCst) || WANTED.swap(true, Ordering::SeqCst) {
+            abandon();
             std::process::exit(CODE);
         }
     });

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::session::Session;
+use crate::data::formats::numbers::available_memory;
 use crate::data::output::{self, OutputFormat, PRINTED, Values};
 use crate::data::{Array, Error};
 use serde_json::{Map, Value, json};
@@ -31,6 +32,11 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value}\n"))
 }
 
+/// Whether a result of so many numbers can be had: two copies in single precision are the least that any command takes.
+pub(crate) fn fits_memory(numbers: usize) -> bool {
+    numbers.saturating_mul(2 * size_of::<f32>()) as u64 <= available_memory()
+}
+
 impl Out {
     /// Whether a file is named.
     pub(crate) fn named(&self) -> bool {
@@ -48,13 +54,19 @@ impl Out {
     /// That the file can hold arrays of these shapes, or that they are short enough to print: asked before
     /// anything is computed.
     pub(crate) fn check(&self, shapes: &[&[usize]]) -> Result<(), Failure> {
+        let entries = |shape: &&[usize]| shape.iter().fold(1_usize, |n, &k| n.saturating_mul(k));
+        let numbers = shapes.iter().map(entries).fold(0, usize::saturating_add);
         if let Some(path) = &self.out {
             let axes: Vec<usize> = shapes.iter().map(|shape| shape.len()).collect();
             OutputFormat::of(path, &axes)?;
+            if !fits_memory(numbers) {
+                return Err(Failure::Input(format!(
+                    "the result has {numbers} numbers, which do not fit into memory; ask for fewer rows, draws or points, or for a \
+                     smaller --top"
+                )));
+            }
             return Ok(());
         }
-        let entries = |shape: &&[usize]| shape.iter().fold(1_usize, |n, &k| n.saturating_mul(k));
-        let numbers = shapes.iter().map(entries).fold(0, usize::saturating_add);
         if numbers > PRINTED {
             return Err(Error::TooLongToPrint { numbers, limit: PRINTED }.into());
         }

@@ -66,16 +66,17 @@ impl Parts {
         let names = &self.training.names[..self.own_columns()];
         let chosen = columns_of("--jitter-columns", columns, &self.training.source, names)?;
         let quanta: Vec<(usize, f64)> = chosen.into_iter().map(|j| (j, self.training.quantum(j))).collect();
-        for (part, purpose) in [
-            (Some(&mut self.training), "jitter-training"),
-            (self.valid.as_mut(), "jitter-validation"),
-            (self.test.as_mut(), "jitter-test"),
-        ] {
-            if let Some(table) = part {
-                table.jitter(&quanta, s.seed(), purpose);
-            }
+        for (table, part) in self.each() {
+            table.jitter(&quanta, s.seed(), &format!("jitter-{part}"));
         }
         Ok(())
+    }
+
+    /// The tables there are, with the names of their parts.
+    pub(crate) fn each(&mut self) -> impl Iterator<Item = (&mut Table, &'static str)> {
+        let others = [(self.valid.as_mut(), "validation"), (self.test.as_mut(), "test")];
+        let others = others.into_iter().filter_map(|(table, part)| Some((table?, part)));
+        std::iter::once((&mut self.training, "training")).chain(others)
     }
 
     /// Columns of the data, without those of the context.
@@ -124,7 +125,7 @@ fn ranges(numbers: &[usize]) -> String {
     written.collect::<Vec<_>>().join(",")
 }
 
-/// Data of its own, as wide as the table.
+/// Data of its own, as wide as the table, its columns in the table's order where they have its names.
 fn other(
     s: &Session,
     option: &str,
@@ -134,32 +135,32 @@ fn other(
 ) -> Result<Table, Failure> {
     let rows = context::joint(s, data, Some(variables))?.0;
     if rows.cols() == table.cols() {
-        return Ok(rows);
+        return Ok(rows.in_order_of(&table.names)?);
     }
     let (given, needed) = (rows.cols(), table.cols());
     Err(Failure::Input(format!("{option} {data}: {given} columns where the data has {needed}")))
 }
 
+/// That the first `own` columns of the whole file are whole numbers.
+pub(crate) fn check_whole(table: &Table, own: usize) -> Result<(), Failure> {
+    let Some(j) = (0..own).find(|&j| !table.integer[j]) else { return Ok(()) };
+    let row = (0..table.rows()).find(|&i| table.values[(i, j)].fract() != 0.0).unwrap_or(0);
+    let (source, name, value) = (&table.source, &table.names[j], table.values[(row, j)]);
+    Err(Failure::Input(format!(
+        "--dequantize: {source}: row {}, column '{name}' is {value}, no whole number; leave the column out or train without --dequantize",
+        row + 1
+    )))
+}
+
 /// The rows from which preprocessing is set: whole numbers with a uniform rest, others as they are.
-pub(crate) fn whole_numbers(
-    table: &Table,
-    own: usize,
-    dequantize: &Dequantize,
-    seed: u64,
-) -> Result<Matrix<f64>, Failure> {
+pub(crate) fn whole_numbers(table: &Table, own: usize, dequantize: &Dequantize, seed: u64) -> Matrix<f64> {
     if dequantize.is_none() {
-        return Ok(table.values.clone());
-    }
-    if let Some(j) = (0..own).find(|&j| !table.integer[j]) {
-        let (source, name) = (&table.source, &table.names[j]);
-        return Err(Failure::Input(format!(
-            "--dequantize: column '{name}' of {source} holds numbers that are not whole; leave it out or train without --dequantize"
-        )));
+        return table.values.clone();
     }
     let u = dequantizing_noise::<f64>(table.rows(), own, false, seed);
-    Ok(Matrix::from_fn(table.rows(), table.cols(), |i, j| {
+    Matrix::from_fn(table.rows(), table.cols(), |i, j| {
         table.values[(i, j)] + if j < own { u[(i, j)] } else { 0.0 }
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::context;
 use super::failure::Failure;
-use super::output::Out;
+use super::output::{Out, fits_memory};
 use super::session::Session;
 use crate::data::{Array, Element};
 use crate::flow::{AnyModel, Model};
@@ -45,11 +45,11 @@ fn sample<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<()
     };
     let each = a.n as usize;
     let n = each.saturating_mul(context.as_ref().map_or(1, eigenflow_linalg::Matrix::rows));
-    a.out.check(&[&[n, model.flow.dim()]])?;
     let numbers = n.saturating_mul(model.flow.dim());
-    if Vec::<T>::new().try_reserve_exact(numbers).is_err() {
+    if a.out.named() && !fits_memory(numbers) {
         return Err(Failure::Input(format!("-n {n}: {numbers} numbers do not fit into memory; draw fewer")));
     }
+    a.out.check(&[&[n, model.flow.dim()]])?;
     let x = match &context {
         None => model.flow.sample(n, a.temperature, s.seed())?,
         Some(context) => model.flow.sample_given(context, each, a.temperature, s.seed())?,

@@ -53,7 +53,22 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     let difference = match &a.against {
         None => None,
         Some(other) => {
-            let log_q = log_densities(s, a, other)?.log_p;
+            let second = log_densities(s, a, other)?;
+            let sorted = |table: &Table| {
+                let mut names = table.names.clone();
+                names.sort();
+                names
+            };
+            if sorted(&second.table) != sorted(&table) || second.bound != bound {
+                return Err(Failure::Input(format!(
+                    "--against {}: is a density of other variables than {} ({} {}); compare models of the same columns",
+                    other.display(),
+                    a.model.display(),
+                    if second.bound { "whole numbers" } else { "numbers" },
+                    second.table.names.join(", ")
+                )));
+            }
+            let log_q = second.log_p;
             let paired: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| q - p).collect();
             Some((other, Mean::of(&log_q.iter().map(|q| -q).collect::<Vec<f64>>()), Mean::of(&paired)))
         }

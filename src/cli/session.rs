@@ -104,18 +104,7 @@ impl Session {
             let encoded = context::encode(&context, known, Some(table.rows()))?;
             (table, Some(encoded))
         };
-        let places: Option<Vec<usize>> = model
-            .columns
-            .iter()
-            .map(|name| {
-                let mut found = (0..table.cols()).filter(|&j| &table.names[j] == name);
-                found.next().filter(|_| found.next().is_none())
-            })
-            .collect();
-        let table = match places {
-            Some(places) if table.names != model.columns => table.select_columns(&places)?,
-            _ => table,
-        };
+        let table = table.in_order_of(&model.columns)?;
         let mut rows = Rows { x: table.cast()?, table };
         if rows.table.cols() != model.flow.dim() {
             let error = Error::Columns { expected: model.flow.dim(), given: rows.table.cols() };
@@ -150,18 +139,8 @@ impl Session {
     pub(crate) fn model(&self, path: &Path) -> Result<AnyModel, Failure> {
         let model = AnyModel::load(path)?;
         Ok(match self.global.dtype {
-            Some(Dtype::F64) => AnyModel::F64(model.cast()),
-            Some(Dtype::F32) => {
-                let single: Model<f32> = model.cast();
-                let overflows = |p: &&crate::flow::Parameter<f32>| p.data.iter().any(|x| !x.is_finite());
-                if let Some(p) = single.flow.parameters().iter().find(overflows) {
-                    let file = path.display();
-                    let message = format!("{file}: tensor '{}' overflows in f32; use --dtype f64", p.name);
-                    return Err(Failure::Input(message));
-                }
-                AnyModel::F32(single)
-            }
             None => model,
+            Some(dtype) => in_precision(&model, dtype, path)?,
         })
     }
 
@@ -169,6 +148,22 @@ impl Session {
     pub(crate) fn note(&self, text: &str) {
         if !self.global.quiet {
             let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+}
+
+/// A model in a precision; `path` is where it comes from.
+pub(crate) fn in_precision(model: &AnyModel, dtype: Dtype, path: &Path) -> Result<AnyModel, Failure> {
+    if dtype == Dtype::F64 {
+        return Ok(AnyModel::F64(model.cast()));
+    }
+    let single: Model<f32> = model.cast();
+    let overflows = |p: &&crate::flow::Parameter<f32>| p.data.iter().any(|x| !x.is_finite());
+    match single.flow.parameters().iter().find(overflows) {
+        None => Ok(AnyModel::F32(single)),
+        Some(p) => {
+            let file = path.display();
+            Err(Failure::Input(format!("{file}: tensor '{}' overflows in f32; use --dtype f64", p.name)))
         }
     }
 }

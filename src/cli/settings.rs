@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 
 /// Options of a new model and its training.
-#[derive(clap::Args, Clone, Debug, Default)]
+#[derive(clap::Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct Settings {
     /// Flow: affine, glow, iaf, maf, nice, nsf, nsf-ar, paper, paper-tril, planar, radial, realnvp, residual or sylvester
     /// [default: nsf in train, but realnvp with --alpha, --gauge or --scale-bound; realnvp in other commands]
@@ -179,12 +179,18 @@ fn flow(text: &str) -> Result<Name, String> {
 
 impl Settings {
     /// The same with the flow that `train` takes where none is given: `nsf`, whose likelihood is the best for its time on most data;
-    /// `realnvp`, smooth and quick to differentiate, where the objective has Jacobians in it.
+    /// `realnvp`, smooth and quick to differentiate, where the objective has Jacobians in it. Options of one flow alone choose that one.
     pub(crate) fn or_default_flow(mut self) -> Self {
-        let jacobians = self.alpha.is_some_and(|a| a != 0.0) || self.gauge.is_some_and(|g| g != Gauge::None);
+        let jacobians = self.bins.is_none() && self.alpha.is_some_and(|a| a != 0.0)
+            || self.gauge.is_some_and(|g| g != Gauge::None);
         let own = if jacobians || self.scale_bound.is_some() { Name::Realnvp } else { Name::Nsf };
         self.flow.get_or_insert(own);
         self
+    }
+
+    /// Whether anything is set that a given model does not take: all but its α.
+    pub(crate) fn sets_a_new_model(&self) -> bool {
+        *self != Self { alpha: self.alpha, config: self.config.clone(), ..Self::default() }
     }
 
     /// The flow.

@@ -250,3 +250,25 @@ fn version_and_help_go_to_standard_output() {
         assert!(help.contains(option), "{option}");
     }
 }
+
+/// Ctrl-C while a result is written: 130, and nothing of it stays.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_write_leaves_nothing() {
+    use std::process::Command;
+    let room = Room::with_model();
+    let files = || {
+        let names =
+            std::fs::read_dir(room.path(".")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(".eigenflow-")).count()
+    };
+    let mut child = room.command("sample m.safetensors -n 8000000 --out big.npy").spawn().unwrap();
+    while files() == 0 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    // Where it was too late the file is whole.
+    let code = child.wait().unwrap().code();
+    assert!(code == Some(130) || (code == Some(0) && room.has("big.npy")), "{code:?}");
+    assert_eq!(files(), 0);
+}

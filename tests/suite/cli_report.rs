@@ -2,6 +2,7 @@
 
 use crate::cli_support;
 use cli_support::{Room, TINY};
+use std::process::Stdio;
 
 const VERIFY: &str = "verify builtin:s-curve?n=300 --quick --epochs 2 --claims S1,L5,G1 --out run";
 
@@ -24,6 +25,35 @@ fn a_report_is_rebuilt_byte_for_byte() {
     let json = room.read("run/report.json");
     room.ok(&format!("{VERIFY} {TINY} --threads 1"));
     assert!(room.read("run/report.json") == json && room.read("run/report.html") == page);
+}
+
+/// A model that is given is kept beside its report; options that it does not take are said to do nothing, but for α.
+#[test]
+fn the_report_of_a_given_model_keeps_the_model() {
+    let room = Room::with_model();
+    let verify = "verify builtin:s-curve?n=200&seed=3 --model m.safetensors --quick --claims S1 --out run";
+    let output = room.run(&format!("{verify} --quiet --alpha 0.25 --epochs 3"));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && error.contains("--model: a model is checked as it is"), "{error}");
+    let again = room.json("report run");
+    assert!(
+        again["page"] == "run/report.html" && again["counts"]["holds"] == 1 && again["sentence"].is_string()
+    );
+    assert!(String::from_utf8(room.read("run/report.json")).unwrap().contains("α = 0.25"));
+    let same = room.json("score run/model.safetensors builtin:s-curve?n=50 --against m.safetensors");
+    assert_eq!(same["against"]["difference"], 0.0);
+    assert_eq!(room.run(&format!("{verify} --quiet --alpha 0.25")).stderr, b"");
+}
+
+/// A reader that goes away ends the command quietly, and the files are written all the same.
+#[test]
+fn a_closed_pipe_leaves_the_report() {
+    let room = Room::new();
+    let mut command = room.command(&format!("{VERIFY} {TINY} --quiet"));
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(room.has("run/report.html") && room.has("run/report.json") && room.has("run/model.safetensors"));
 }
 
 #[test]

@@ -280,6 +280,23 @@ fn constant_columns_are_named() {
     assert_eq!(text.lines().count(), 1, "quiet: {text}");
 }
 
+/// Options of other flows do nothing, and that is said.
+#[test]
+fn options_of_other_flows_are_named() {
+    let room = Room::new();
+    let error = |args: &str| {
+        String::from_utf8(room.run(&format!("{args} --epochs 1 --quiet --out m.safetensors")).stderr).unwrap()
+    };
+    let train = "train builtin:two-moons?n=200 --layers 2 --hidden 6";
+    let text = error(&format!("{train} --flow realnvp --bins 4"));
+    assert!(text.contains("--bins: is no option of realnvp") && text.lines().count() == 1, "{text}");
+    let text = error("train builtin:two-moons?n=200 --flow affine --layers 3 --mask halves");
+    assert!(text.contains("--layers: is no option of affine") && text.contains("--mask"), "{text}");
+    // Bins are of splines alone: they choose them even where there is a penalty.
+    assert_eq!(error(&format!("{train} --bins 4 --alpha 0.01")), "");
+    assert_eq!(room.json("inspect m.safetensors")["record"]["flow"]["flow"], "nsf");
+}
+
 /// Columns with few distinct values are named, and can be spread or left out.
 #[test]
 fn discrete_columns_are_named_and_spread() {
@@ -330,6 +347,8 @@ fn a_place_that_cannot_be_written_is_found_before_training() {
     let room = Room::new();
     room.says("train builtin:s-curve --out no/m.safetensors", 3, &["no/m.safetensors", "cannot be written"]);
     room.says("train builtin:s-curve --out m.npy", 2, &["m.npy", ".safetensors"]);
+    std::fs::create_dir(room.path("d.safetensors")).unwrap();
+    room.says("train builtin:s-curve --out d.safetensors", 3, &["d.safetensors", "cannot be written"]);
 }
 
 /// Ctrl-C in training: 130, a checkpoint that can be resumed, no model.

@@ -8,6 +8,7 @@ mod claims_fit;
 mod claims_linear;
 mod claims_local;
 mod claims_stability;
+mod cli_columns;
 mod cli_commands;
 mod cli_components;
 mod cli_context;

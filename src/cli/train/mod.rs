@@ -7,11 +7,11 @@ mod summary;
 use super::checkpoint::{self, with_record};
 use super::context;
 use super::failure::Failure;
-use super::parts::Parts;
+use super::parts::{Parts, check_whole};
 use super::session::{Dtype, Session, warn};
 use super::settings::Settings;
 use crate::data::{Element, Table};
-use crate::flow::{AnyModel, Model};
+use crate::flow::{AnyModel, Model, Variable};
 use crate::train::{self, HeldOut, State, TrainOptions};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,12 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
 /// That the model's folder can be written, asked before training and not after it.
 fn probe(model: &Path) -> Result<(), Failure> {
     let folder = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::tempfile_in(folder).map(drop).map_err(|error| {
+    let there = match std::fs::metadata(model) {
+        Ok(there) if there.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
+        Ok(there) if there.permissions().readonly() => Err(std::io::ErrorKind::PermissionDenied.into()),
+        _ => Ok(()),
+    };
+    there.and_then(|()| tempfile::tempfile_in(folder).map(drop)).map_err(|error: std::io::Error| {
         Failure::Output(format!("--out {}: cannot be written: {error}; nothing was changed", model.display()))
     })
 }
@@ -123,10 +128,25 @@ impl Job<'_> {
     fn train<T: Element>(&self, resumed: Option<&AnyModel>) -> Result<(), Failure> {
         let s = self.s;
         let mut options = self.settings.options(s.seed());
-        let (table, variables) = context::joint(s, &self.a.data, resumed.map(AnyModel::context))?;
-        if resumed.is_none() {
-            self.check_support(&table, &variables)?;
+        let (mut table, variables) = context::joint(s, &self.a.data, resumed.map(AnyModel::context))?;
+        let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
+        match resumed {
+            None => self.check_support(&table, own)?,
+            Some(model) => {
+                // As for every command: the model's columns by name.
+                let names = model.columns().iter().chain(&table.names[own..]).cloned().collect::<Vec<_>>();
+                table = table.in_order_of(&names)?;
+            }
         }
+        if self.a.dequantize.is_some() || resumed.is_some_and(AnyModel::is_of_whole_numbers) {
+            check_whole(&table, own)?;
+        }
+        self.settings.preset().unused().iter().filter(|_| resumed.is_none()).for_each(|option| {
+            warn(&format!(
+                "{option}: is no option of {}, and not used",
+                self.settings.preset().flow.as_str()
+            ));
+        });
         let parts = Parts::of(s, table, &variables, &self.settings, options.valid)?;
         if self.settings.epochs.is_none() {
             options.epochs = TrainOptions::epochs_for(parts.training.rows());

@@ -89,7 +89,8 @@ impl Job<'_> {
         for warning in &state.record.warnings {
             warn(warning);
         }
-        if interrupt::wanted() {
+        // In the last epoch there is nothing left to stop.
+        if interrupt::wanted() && state.record.epochs.len() < state.record.options.epochs {
             let best = state.record.best_epoch;
             checkpoint::save(&self.checkpoint, model, &state, &provenance)?;
             let go_on = if self.a.seeds.get() == 1 { "--resume" } else { "--from" };

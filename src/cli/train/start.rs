@@ -6,7 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::parts::{Parts, whole_numbers};
 use crate::data::{Element, Table};
 use crate::flow::bijections::Squash;
-use crate::flow::{AnyModel, Base, Dequantize, Layer, Model, Variable};
+use crate::flow::{AnyModel, Base, Dequantize, Layer, Model};
 use crate::train::{self, Design, Preprocess, Race, State, TrainOptions};
 use eigenflow_linalg::Matrix;
 use serde_json::Value;
@@ -20,8 +20,7 @@ pub(super) struct Start<T> {
 
 impl Job<'_> {
     /// That all rows lie where the settings say, before they are split: those of the file are named.
-    pub(super) fn check_support(&self, table: &Table, variables: &[Variable]) -> Result<(), Failure> {
-        let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
+    pub(super) fn check_support(&self, table: &Table, own: usize) -> Result<(), Failure> {
         let x = Matrix::from_fn(table.rows(), own, |i, j| table.values[(i, j)]);
         train::check_support(&self.settings.preset(), &x).map_err(|e| match e {
             train::Error::OutsideSupport { row, column, value, support } => Failure::Input(format!(
@@ -76,7 +75,7 @@ impl Job<'_> {
             Some(Kind::Uniform) => Dequantize::Uniform,
             Some(Kind::Variational) => Dequantize::variational(own),
         };
-        let rows = whole_numbers(training, own, &dequantize, options.seed)?;
+        let rows = whole_numbers(training, own, &dequantize, options.seed);
         let design = Design { preset: &preset, preprocess, base: &base, context: &parts.context };
         let built = train::build_given::<T>(&design, &rows, options).map_err(|e| named(e, training))?;
         let flow = train::dequantizing(&built.flow, dequantize, &training.values, options.seed)?;

@@ -94,6 +94,22 @@ impl AnyModel {
         }
     }
 
+    /// Names of the columns.
+    pub fn columns(&self) -> &[String] {
+        match self {
+            Self::F32(model) => &model.columns,
+            Self::F64(model) => &model.columns,
+        }
+    }
+
+    /// Whether it is one of dequantised whole numbers.
+    pub fn is_of_whole_numbers(&self) -> bool {
+        match self {
+            Self::F32(model) => !model.flow.dequantize().is_none(),
+            Self::F64(model) => !model.flow.dequantize().is_none(),
+        }
+    }
+
     /// Variables of the context; none for a model that takes none.
     pub fn context(&self) -> &[Variable] {
         match self {

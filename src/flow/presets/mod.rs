@@ -2,6 +2,7 @@
 
 mod intervals;
 mod names;
+mod options;
 mod shuffle;
 
 pub use self::intervals::Intervals;
@@ -66,7 +67,7 @@ impl Preset {
     /// The layers of a flow of `dim` columns. `seed` draws random masks.
     ///
     /// # Errors
-    /// If an option is out of its range or is not one of this flow.
+    /// If an option is out of its range. Options that this flow does not take are passed over: see [`Preset::unused`].
     pub fn layers(&self, dim: usize, seed: u64) -> Result<Vec<Layer>, Error> {
         if dim == 0 {
             return Err(Error::NoColumns);
