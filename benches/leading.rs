@@ -55,21 +55,29 @@ fn rows(count: usize, dim: usize) -> Matrix<f64> {
 fn all(c: &mut Criterion) {
     let mut group = c.benchmark_group("leading_covariance");
     group.sample_size(10).measurement_time(Duration::from_secs(4));
-    let (narrow, x) = (flow(784), rows(4, 784));
-    group.bench_function("4x784/dense", |b| {
-        b.iter(|| local_covariance(black_box(&narrow), &x, 16).expect("finite"));
-    });
-    group.bench_function("4x784/16-leading", |b| {
-        b.iter(|| leading_covariance(black_box(&narrow), &x, 16, 1e-6, 0).expect("finite"));
-    });
-    let (narrow, x) = (decaying(784), rows(4, 784));
-    let x = Matrix::from_fn(4, 784, |i, j| deviation(j) * x[(i, j)]);
-    group.bench_function("4x784/decaying/dense", |b| {
-        b.iter(|| local_covariance(black_box(&narrow), &x, 16).expect("finite"));
-    });
-    group.bench_function("4x784/decaying/16-leading", |b| {
-        b.iter(|| leading_covariance(black_box(&narrow), &x, 16, 1e-6, 0).expect("finite"));
-    });
+    let (plain, falling) = (flow(784), decaying(784));
+    for count in [4, 32] {
+        let x = rows(count, 784);
+        let y = Matrix::from_fn(count, 784, |i, j| deviation(j) * x[(i, j)]);
+        for (name, flow, x) in [("flat", &plain, &x), ("decaying", &falling, &y)] {
+            group.bench_function(format!("{count}x784/{name}/dense"), |b| {
+                b.iter(|| local_covariance(black_box(flow), x, 16).expect("finite"));
+            });
+            for tolerance in [1e-6, 1e-4] {
+                // How far the eigenvalues are from the dense ones: quadratic in the residual.
+                let dense = local_covariance(flow, x, 16).expect("finite");
+                let found = leading_covariance(flow, x, 16, tolerance, 0).expect("finite");
+                let pairs = found.scales.data().iter().zip(dense.scales.data());
+                let error = pairs.map(|(a, b)| (a * a / (b * b) - 1.0).abs()).fold(0.0, f64::max);
+                println!(
+                    "{count}x784/{name}: residuals within {tolerance:.0e}, eigenvalues within {error:.1e}"
+                );
+                group.bench_function(format!("{count}x784/{name}/16-leading/{tolerance:.0e}"), |b| {
+                    b.iter(|| leading_covariance(black_box(flow), x, 16, tolerance, 0).expect("finite"));
+                });
+            }
+        }
+    }
     let (wide, x) = (flow(3072), rows(2, 3072));
     group.bench_function("2x3072/16-leading", |b| {
         b.iter(|| leading_covariance(black_box(&wide), &x, 16, 1e-6, 0).expect("finite"));

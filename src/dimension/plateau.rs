@@ -109,7 +109,9 @@ fn flat(run: &[&Estimate], dim: usize) -> Option<Plateau> {
     (slope.abs() <= STEEPEST).then_some(Plateau { dimension: dimension as usize, scales, slope })
 }
 
-/// The call of all curves: the dimension on whose plateaus the estimators of models agree, at least two of them at common scales.
+/// The call of all curves: the dimension on whose plateaus the estimators of models agree, at least two of them at common scales. Where there are
+/// both kinds, one of the two reads a single model and one the path of models: a model that has learnt nothing of the set has the
+/// dimension of its columns by itself, but its likelihood does not follow the scale.
 ///
 /// Local PCA and `TwoNN` are references: they are shown, and do not vote.
 pub(super) fn call(plateaus: &[(Method, Option<Plateau>)]) -> Call {
@@ -132,6 +134,18 @@ pub(super) fn call(plateaus: &[(Method, Option<Plateau>)]) -> Call {
             without.join(", ")
         ));
     }
+    for of_path in [false, true] {
+        let measured = of_models.iter().any(|p| p.0.of_path() == of_path);
+        if measured && !found.iter().any(|f| f.0.of_path() == of_path) {
+            let kind = if of_path { "the path of models" } else { "single models" };
+            let each = found.iter().map(|f| f.0.title()).collect::<Vec<_>>().join(", ");
+            return Call::Undecided(format!(
+                "only {each} have a plateau, at {}; no estimator that reads {kind} has one ({}): the models may not be trained far enough",
+                first.1.dimension,
+                without.join(", ")
+            ));
+        }
+    }
     let (low, high) = common(&found);
     if low > high {
         return Call::Undecided("the plateaus have no scale in common".to_owned());
@@ -143,4 +157,30 @@ pub(super) fn call(plateaus: &[(Method, Option<Plateau>)]) -> Call {
 fn common(found: &[(Method, Plateau)]) -> (f64, f64) {
     let low = found.iter().fold(0.0_f64, |m, f| m.max(f.1.scales.0));
     (low, found.iter().fold(f64::INFINITY, |m, f| m.min(f.1.scales.1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two estimators of single models agree: without any of the path, where that was measured, nothing is called.
+    #[test]
+    fn both_kinds_of_estimators_have_to_agree() {
+        let at = |dimension| Some(Plateau { dimension, scales: (0.05, 0.2), slope: 0.0 });
+        let (single, path) = ([Method::EffectiveDimension, Method::Flipd], [Method::Onset, Method::Lidl]);
+        let all = |a: [Option<Plateau>; 2], b: [Option<Plateau>; 2]| {
+            single.into_iter().zip(a).chain(path.into_iter().zip(b)).collect::<Vec<_>>()
+        };
+        assert_eq!(call(&all([at(2), at(2)], [at(2), None])), Call::Dimension(2));
+        assert_eq!(call(&all([at(2), None], [at(2), None])), Call::Dimension(2));
+        let undecided = |plateaus: &[_], why: &str| {
+            assert!(matches!(call(plateaus), Call::Undecided(text) if text.contains(why)), "{why}");
+        };
+        undecided(&all([at(3), at(3)], [None, None]), "reads the path of models has one (onset law, LIDL)");
+        undecided(&all([None, None], [at(3), at(3)]), "reads single models");
+        undecided(&all([at(2), at(3)], [at(2), at(2)]), "disagree");
+        undecided(&all([at(2), None], [None, None]), "only effective dimension");
+        // A model alone has no path.
+        assert_eq!(call(&[(single[0], at(2)), (single[1], at(2))]), Call::Dimension(2));
+    }
 }

@@ -111,3 +111,22 @@ fn what_makes_no_sense_is_refused() {
     assert!(text.contains("undecided: none of the scales is in the rule's window, from 1.342"), "{text}");
     room.says("data subspace dim=9 columns=3 -n 5", 2, &["at least 9"]);
 }
+
+/// The study runs from one command; planes are called rightly however short it is, for linear flows go to their optimum.
+#[test]
+fn the_study_of_dimensions_runs() {
+    let room = Room::new();
+    let text = room.ok("study dimension --out study --quick --quiet");
+    let found: serde_json::Value = serde_json::from_slice(&room.read("study/findings.json")).unwrap();
+    let sets = found.as_array().unwrap();
+    assert_eq!(sets.len(), 11);
+    for set in sets.iter().filter(|set| set["set"].as_str().unwrap().starts_with("subspace")) {
+        assert_eq!(set["called"], set["dimension"], "{set}");
+    }
+    for name in ["s-curve.svg", "sphere-dim-5.npz", "subspace-dim-10-columns-100.svg", "report.html"] {
+        assert!(room.has(&format!("study/{name}")), "{name}");
+    }
+    let page = String::from_utf8(room.read("study/report.html")).unwrap();
+    assert!(page.matches("<svg ").count() == 11 && page.contains("Study: intrinsic dimension"));
+    assert!(text.contains("mobius-band") && page.contains(text.lines().nth(1).unwrap()));
+}

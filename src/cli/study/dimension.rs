@@ -4,7 +4,7 @@ use super::{Arguments, Findings, folder};
 use crate::cli::failure::Failure;
 use crate::cli::plot;
 use crate::cli::session::Session;
-use crate::dimension::{By, Call, Plan, Plateau, Rule, Survey, path};
+use crate::dimension::{By, Call, Curve, Plan, Plateau, Rule, Survey, path};
 use crate::flow::Flow;
 use crate::flow::presets::{Name, Preset};
 use crate::report::dimension as report;
@@ -33,7 +33,7 @@ const fn bent(query: &'static str, dimension: usize, noise: f64, signal: f64, re
 }
 
 const fn plane(query: &'static str, dimension: usize) -> Set {
-    Set { query, dimension, noise: 0.005, signal: 1.0, reach: f64::INFINITY, flow: Name::Affine }
+    Set { query, dimension, noise: 0.001, signal: 1.0, reach: f64::INFINITY, flow: Name::Affine }
 }
 
 /// The sets. Of a sphere in `m` columns each has the deviation `1/√m`; the S-curve is bent to circles of radius 1, as is the middle of the band; the
@@ -44,15 +44,15 @@ const SETS: [Set; 11] = [
     bent("sphere?dim=2&noise=0.005", 2, 0.005, 0.577, 1.0),
     bent("sphere?dim=5&noise=0.004", 5, 0.004, 0.408, 1.0),
     bent("mobius-band?noise=0.003", 2, 0.003, 0.289, 0.5),
-    plane("subspace?dim=1&columns=20&noise=0.005", 1),
-    plane("subspace?dim=3&columns=20&noise=0.005", 3),
-    plane("subspace?dim=10&columns=20&noise=0.005", 10),
-    plane("subspace?dim=1&columns=100&noise=0.005", 1),
-    plane("subspace?dim=3&columns=100&noise=0.005", 3),
-    plane("subspace?dim=10&columns=100&noise=0.005", 10),
+    plane("subspace?dim=1&columns=20&noise=0.001", 1),
+    plane("subspace?dim=3&columns=20&noise=0.001", 3),
+    plane("subspace?dim=10&columns=20&noise=0.001", 10),
+    plane("subspace?dim=1&columns=100&noise=0.001", 1),
+    plane("subspace?dim=3&columns=100&noise=0.001", 3),
+    plane("subspace?dim=10&columns=100&noise=0.001", 10),
 ];
 
-/// Scales, `√2` apart, down from the largest that the rule admits.
+/// Scales, `√2` apart, down from the largest.
 const SCALES: usize = 5;
 /// Rows to train on, rows at which models are read, epochs at each scale: in full, and quick.
 const SIZES: [[usize; 3]; 2] = [[20_000, 2_000, 20], [1_500, 300, 3]];
@@ -93,7 +93,8 @@ fn surveyed(s: &Session, set: &Set, [rows, read, epochs]: [usize; 3]) -> Result<
         signal: Some(set.signal / scale),
         reach: set.reach.is_finite().then(|| set.reach / scale),
     };
-    let largest = rule.window().1;
+    // The rule takes care of each direction, which falls short of 1 by up to σ²/λ: d of them must not do so by a plateau's band, d σ²/λ <= 1/5.
+    let largest = rule.window().1 / (set.dimension as f64 / 4.0).max(1.0).sqrt();
     let scales: Vec<f64> = (0..SCALES).map(|k| largest * 0.5_f64.powf(0.5 * k as f64)).collect();
     let name =
         set.query.split(['?', '&']).filter(|part| !part.starts_with("noise")).collect::<Vec<_>>().join(", ");
@@ -146,16 +147,19 @@ impl Found {
 
 /// A line a set: what is called, and the plateau of each estimator.
 fn text(found: &[Found]) -> String {
-    let mut out = format!("{:<26}{:>8}{:>11}{:>11}", "set", "columns", "dimension", "called");
-    let methods = found.first().map(|f| f.survey.curves.iter().map(|c| c.method.title()).collect::<Vec<_>>());
-    out.extend(methods.into_iter().flatten().map(|m| format!("{m:>21}")));
+    let mut out = format!("{:<26}{:>9}{:>11}{:>11}", "set", "columns", "dimension", "called");
+    let curves = found.first().map_or(&[][..], |f| &f.survey.curves);
+    out.extend(curves.iter().map(|c| format!("  {}", c.method.title())));
     out.push('\n');
     for f in found {
         let called = f.called().map_or_else(|| "undecided".to_owned(), |d| d.to_string());
         // Writing into a String cannot fail.
-        let _ = write!(out, "{:<26}{:>8}{:>11}{called:>11}", f.name, f.columns, f.dimension);
+        let _ = write!(out, "{:<26}{:>9}{:>11}{called:>11}", f.name, f.columns, f.dimension);
         let plateau = |p: &Option<Plateau>| p.map_or_else(|| "-".to_owned(), |p| p.dimension.to_string());
-        out.extend(f.survey.plateaus.iter().map(|p| format!("{:>21}", plateau(p))));
+        let under = |(c, p): (&Curve, &Option<Plateau>)| {
+            format!("{:>width$}", plateau(p), width = 2 + c.method.title().chars().count())
+        };
+        out.extend(f.survey.curves.iter().zip(&f.survey.plateaus).map(under));
         out.push('\n');
     }
     out += "\nof each estimator the integer of its plateau, - where it has none; the reference estimators (local PCA, TwoNN) do not vote\n";

@@ -1,6 +1,6 @@
 """Where the time of each row goes: a picture.
 
-    python benches/peers/profile.py --svg docs/performance/profile.svg --json docs/performance/profile.json
+    python benches/peers/hotspots.py --svg docs/performance/profile.svg --json docs/performance/profile.json
 
 Runs every case of eigenflow's list under Linux `perf` (sampling by the CPU's clock, one thread), sorts the samples by
 symbol into a few kinds of work, and draws one bar a row. Needs `perf` (Debian: linux-perf) and cargo.
