@@ -17,7 +17,11 @@ use crate::report::text::escape;
 pub fn gallery(heading: &str, text: &str, pictures: &[Figure]) -> String {
     let text = match text.trim_end() {
         "" => String::new(),
-        text => region("Figures", &format!("<pre>{}</pre>", escape(text))),
+        text => {
+            // Line by line: escaping takes line ends for blanks.
+            let lines: Vec<String> = text.lines().map(escape).collect();
+            region("Figures", &format!("<pre>{}</pre>", lines.join("\n")))
+        }
     };
     let main = format!("<h1>{}</h1>\n{text}{}", escape(heading), figures(pictures));
     document(heading, "figures", &main)
