@@ -1,6 +1,6 @@
 //! Shards, lanes and phases: the right numbers, and the same bits for any number of threads.
 
-use eigenflow_autodiff::{Error, Program, Var, push_jacobian};
+use eigenflow_autodiff::{Error, Program, Runner, Var, push_jacobian};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 
@@ -43,6 +43,37 @@ fn the_number_of_threads_changes_no_bit() {
         }
     }
     assert!(program.shard_rows() < 1000, "the rows above must span many shards");
+}
+
+/// What follows from fixed shared inputs alone is that of the first run; sums over rows and all that depends on rows is new in each.
+#[test]
+fn a_runner_keeps_what_follows_from_fixed_weights() {
+    let program = training();
+    let (v, w) = (sample(D * H, 1), sample(H * D, 2));
+    let mut runner = program.runner().with_fixed_shared();
+    for rows in [300, 5, 2000, 0, 300] {
+        let x = sample(rows * D, rows as u64);
+        let mut out: Vec<Vec<f64>> =
+            program.output_shapes().iter().map(|s| vec![f64::NAN; s.len(rows)]).collect();
+        let mut views: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+        runner.run(rows, &[&x], &[&v, &w], &mut views).unwrap();
+        assert_eq!(out, program.run(rows, &[&x], &[&v, &w]).unwrap(), "{rows} rows");
+    }
+    // The exponential of a weight is not taken again, though the promise is broken here.
+    let program = Program::<f64>::record(|r| {
+        let (x, w) = (r.batch(1), r.shared(1, 1));
+        vec![x * w.exp()]
+    });
+    let twice = |mut runner: Runner<f64>| {
+        [0.0, 1.0].map(|w| {
+            let mut y = [0.0];
+            runner.run(1, &[&[2.0]], &[&[w]], &mut [&mut y]).unwrap();
+            y[0]
+        })
+    };
+    let near = |y: [f64; 2], expected: [f64; 2]| y.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-14);
+    assert!(near(twice(program.runner().with_fixed_shared()), [2.0, 2.0]));
+    assert!(near(twice(program.runner()), [2.0, 2.0 * std::f64::consts::E]));
 }
 
 #[test]
