@@ -128,6 +128,20 @@ impl TrainOptions {
     }
 
     /// Whether the objective has a regulariser beside `α‖J‖²`: noise, weights, or a gauge.
+    ///
+    /// ```
+    /// use eigenflow::train::{Gauge, TrainOptions};
+    /// let plain = TrainOptions { alpha: 0.01, ..TrainOptions::default() };
+    /// assert!(!plain.has_other_regularisers());
+    /// for options in [
+    ///     TrainOptions { noise: 0.1, ..plain.clone() },
+    ///     TrainOptions { weight_decay: 0.1, ..plain.clone() },
+    ///     TrainOptions { alpha_weights: 0.1, ..plain.clone() },
+    ///     TrainOptions { gauge: Gauge::Principal, ..plain.clone() },
+    /// ] {
+    ///     assert!(options.has_other_regularisers());
+    /// }
+    /// ```
     pub fn has_other_regularisers(&self) -> bool {
         let gauge = self.gauge != Gauge::None && self.gauge_weight > 0.0;
         self.noise > 0.0 || self.alpha_weights > 0.0 || self.weight_decay > 0.0 || gauge

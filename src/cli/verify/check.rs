@@ -11,6 +11,7 @@ use crate::theory::power::power;
 use crate::theory::{Context, Outcome, alarm, registry};
 use crate::train::{TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
+use serde_json::Value;
 
 /// Draws that are shown of a model without data.
 const OWN: usize = 1000;
@@ -86,14 +87,17 @@ pub(super) fn checked(
     mut notes: Vec<String>,
 ) -> Result<Section, Failure> {
     let record = model.record.as_ref().and_then(|r| r.get("options"));
-    let options: TrainOptions =
-        record.and_then(|o| serde_json::from_value(o.clone()).ok()).unwrap_or_default();
+    let alpha = record.and_then(|o| o.get("alpha")).and_then(Value::as_f64).unwrap_or(0.0);
+    // Options that this version does not know may be regularisers.
+    let others = |o: &Value| {
+        serde_json::from_value::<TrainOptions>(o.clone()).map_or(true, |o| o.has_other_regularisers())
+    };
     let cx = Context {
         flow,
         training: rows.training,
         held_out: rows.held_out,
-        alpha: a.settings.alpha.unwrap_or(options.alpha),
-        other_regularisers: options.has_other_regularisers(),
+        alpha: a.settings.alpha.unwrap_or(alpha),
+        other_regularisers: record.is_some_and(others),
         seed: s.seed(),
         quick: a.quick,
     };
