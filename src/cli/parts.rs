@@ -147,7 +147,8 @@ pub(crate) fn check_whole(table: &Table, own: usize) -> Result<(), Failure> {
     let row = (0..table.rows()).find(|&i| table.values[(i, j)].fract() != 0.0).unwrap_or(0);
     let (source, name, value) = (&table.source, &table.names[j], table.values[(row, j)]);
     Err(Failure::Input(format!(
-        "--dequantize: {source}: row {}, column '{name}' is {value}, no whole number; leave the column out or train without --dequantize",
+        "{source}: row {}, column '{name}' is {value}, no whole number, which --dequantize and models trained with it ask for; leave the \
+         column out, or train a new model without --dequantize",
         row + 1
     )))
 }

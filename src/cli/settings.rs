@@ -1,6 +1,7 @@
 //! What a new model is and how it is trained.
 
 use super::failure::Failure;
+use super::session::warn;
 use crate::data::Table;
 use crate::flow::Base;
 use crate::flow::presets::{Intervals, Mask, NAMES, Name, Nonlinearity, Preset};
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct Settings {
     /// Flow: affine, glow, iaf, maf, nice, nsf, nsf-ar, paper, paper-tril, planar, radial, realnvp, residual or sylvester
-    /// [default: nsf in train, but realnvp with --alpha, --gauge or --scale-bound; realnvp in other commands]
+    /// [default: nsf in train, but realnvp with --alpha, --gauge or --scale-bound and without --bins; realnvp in other commands]
     #[arg(long, value_name = "F", value_parser = flow)]
     pub flow: Option<Name>,
     /// Number of layers: couplings of realnvp, nice, nsf, steps of glow [default: 8], autoregressive layers of maf, iaf,
@@ -179,11 +180,11 @@ fn flow(text: &str) -> Result<Name, String> {
 
 impl Settings {
     /// The same with the flow that `train` takes where none is given: `nsf`, whose likelihood is the best for its time on most data;
-    /// `realnvp`, smooth and quick to differentiate, where the objective has Jacobians in it. Options of one flow alone choose that one.
+    /// `realnvp`, smooth and quick to differentiate, where the objective has Jacobians in it. Bins are of splines alone, and choose them.
     pub(crate) fn or_default_flow(mut self) -> Self {
-        let jacobians = self.bins.is_none() && self.alpha.is_some_and(|a| a != 0.0)
-            || self.gauge.is_some_and(|g| g != Gauge::None);
-        let own = if jacobians || self.scale_bound.is_some() { Name::Realnvp } else { Name::Nsf };
+        let jacobians = self.alpha.is_some_and(|a| a != 0.0) || self.gauge.is_some_and(|g| g != Gauge::None);
+        let smooth = self.bins.is_none() && (jacobians || self.scale_bound.is_some());
+        let own = if smooth { Name::Realnvp } else { Name::Nsf };
         self.flow.get_or_insert(own);
         self
     }
@@ -191,6 +192,14 @@ impl Settings {
     /// Whether anything is set that a given model does not take: all but its α.
     pub(crate) fn sets_a_new_model(&self) -> bool {
         *self != Self { alpha: self.alpha, config: self.config.clone(), ..Self::default() }
+    }
+
+    /// Warns of options that the flow does not take.
+    pub(crate) fn warn_of_unused(&self) {
+        let preset = self.preset();
+        for option in preset.unused() {
+            warn(&format!("{option}: is no option of {}, and not used", preset.flow.as_str()));
+        }
     }
 
     /// The flow.

@@ -131,7 +131,10 @@ impl Job<'_> {
         let (mut table, variables) = context::joint(s, &self.a.data, resumed.map(AnyModel::context))?;
         let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
         match resumed {
-            None => self.check_support(&table, own)?,
+            None => {
+                self.check_support(&table, own)?;
+                self.settings.warn_of_unused();
+            }
             Some(model) => {
                 // As for every command: the model's columns by name.
                 let names = model.columns().iter().chain(&table.names[own..]).cloned().collect::<Vec<_>>();
@@ -141,12 +144,6 @@ impl Job<'_> {
         if self.a.dequantize.is_some() || resumed.is_some_and(AnyModel::is_of_whole_numbers) {
             check_whole(&table, own)?;
         }
-        self.settings.preset().unused().iter().filter(|_| resumed.is_none()).for_each(|option| {
-            warn(&format!(
-                "{option}: is no option of {}, and not used",
-                self.settings.preset().flow.as_str()
-            ));
-        });
         let parts = Parts::of(s, table, &variables, &self.settings, options.valid)?;
         if self.settings.epochs.is_none() {
             options.epochs = TrainOptions::epochs_for(parts.training.rows());

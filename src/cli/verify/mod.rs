@@ -86,10 +86,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         if s.global.dtype == Some(Dtype::F32) {
             warn("--dtype f32: verify trains and checks in double precision, as its tolerances ask for");
         }
-        let preset = settings.preset();
-        preset.unused().iter().for_each(|option| {
-            warn(&format!("{option}: is no option of {}, and not used", preset.flow.as_str()));
-        });
+        settings.warn_of_unused();
         if s.global.context.is_some() && a.data.is_none() {
             let message = "--context: names columns of DATA; say which";
             return Err(Failure::Input(message.to_owned()));
