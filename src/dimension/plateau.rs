@@ -110,8 +110,9 @@ fn flat(run: &[&Estimate], dim: usize) -> Option<Plateau> {
 }
 
 /// The call of all curves: the dimension on whose plateaus the estimators of models agree, at least two of them at common scales. Where there are
-/// both kinds, one of the two reads a single model and one the path of models: a model that has learnt nothing of the set has the
-/// dimension of its columns by itself, but its likelihood does not follow the scale.
+/// both kinds, one of the two reads a single model and one the path of models: a model that has learnt little of the set has the
+/// dimension of its columns by itself, while the slopes over its path still change. (Models that do not change at all along the path have
+/// that dimension by every estimator: the rule finds training that is not done, not training that never began.)
 ///
 /// Local PCA and `TwoNN` are references: they are shown, and do not vote.
 pub(super) fn call(plateaus: &[(Method, Option<Plateau>)]) -> Call {

@@ -5,7 +5,6 @@ use crate::cli::failure::Failure;
 use crate::cli::plot;
 use crate::cli::session::Session;
 use crate::dimension::{By, Call, Curve, Plan, Plateau, Rule, Survey, path};
-use crate::flow::Flow;
 use crate::flow::presets::{Name, Preset};
 use crate::report::dimension as report;
 use crate::theory::Chart;
@@ -87,7 +86,9 @@ fn surveyed(s: &Session, set: &Set, [rows, read, epochs]: [usize; 3]) -> Result<
     let options = TrainOptions { epochs, valid: 0.0, patience: 0, seed: s.seed(), ..TrainOptions::default() };
     let preset = Preset::named(set.flow);
     let flow = build::<f64>(&preset, Preprocess::Isotropic, &table.values, &options)?.flow;
-    let scale = isotropic(&flow);
+    let units = |x: &Matrix<f64>| -> Result<Matrix<f64>, train::Error> { to_training_units(&flow, x) };
+    let training = units(&table.values)?;
+    let scale = length(&table.values) / length(&training);
     let rule = Rule {
         noise: Some(set.noise / scale),
         signal: Some(set.signal / scale),
@@ -105,15 +106,14 @@ fn surveyed(s: &Session, set: &Set, [rows, read, epochs]: [usize; 3]) -> Result<
     if crate::cli::interrupt::wanted() {
         return Err(Failure::Interrupted("study: interrupted".to_owned()));
     }
-    let units = |x: &Matrix<f64>| -> Result<Matrix<f64>, train::Error> { to_training_units(&flow, x) };
     let plan = Plan { rule, centres: read.min(1_000), seed: s.seed(), ..Plan::default() };
-    let survey = Survey::of(&rungs, &units(&held.values)?, &units(&table.values)?, &plan)?;
+    let survey = Survey::of(&rungs, &units(&held.values)?, &training, &plan)?;
     Ok(Found { name, columns: table.cols(), dimension: set.dimension, survey, rule })
 }
 
-/// The one scale of all columns.
-fn isotropic(flow: &Flow<f64>) -> f64 {
-    flow.parameters().iter().find(|p| p.name == "layers.0.scale").map_or(1.0, |p| p.data[0])
+/// The distance of the first two rows: in two units, it has their ratio, which is the same for all columns.
+fn length(x: &Matrix<f64>) -> f64 {
+    x.row(0).iter().zip(x.row(1)).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
 }
 
 impl Found {
