@@ -456,3 +456,28 @@ fn sharp_flows_do_not_fail_falsely() {
         }
     }
 }
+
+/// C1 is two statements: where all local scales are equal no single component is defined, its rotation has no bound, and the half that
+/// could be decided does not carry the claim.
+#[test]
+fn half_of_c1_is_not_c1() {
+    let mut flow = Flow::<f64>::new(vec![Affine::new(3, Form::Full).into()], 0, 0).unwrap();
+    let x = Matrix::from_fn(20, 3, |i, j| ((i * 7 + j * 5) as f64).sin());
+    let verdict = |flow: &Flow<f64>| {
+        let cx = Context {
+            flow,
+            training: Some(&x),
+            held_out: None,
+            alpha: 0.0,
+            other_regularisers: false,
+            seed: 0,
+            quick: true,
+        };
+        eigenflow::theory::registry::verify(&cx, &["C1".to_owned()]).remove(0).verdict
+    };
+    flow.parameters_mut()[0].data = Matrix::identity(3).into_data();
+    let found = verdict(&flow);
+    assert!(matches!(&found, Verdict::Undecided(why) if why.contains("gaps between scales")), "{found:?}");
+    flow.parameters_mut()[0].data = vec![1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 5.0];
+    assert_eq!(verdict(&flow), Verdict::Holds);
+}

@@ -95,7 +95,9 @@ fn what_needs_exact_densities_says_so() {
         seed: 0,
         quick: true,
     };
-    for outcome in verify(&cx, &["S6".into(), "C4".into()]) {
+    let outcomes = verify(&cx, &["S6".into(), "C4".into(), "L6".into()]);
+    assert_eq!(outcomes.len(), 3);
+    for outcome in outcomes {
         assert!(matches!(&outcome.verdict, Verdict::Undecided(why) if why.contains("64 columns")));
     }
     let refused = flow.with_dequantizer(Dequantize::Uniform, 0).unwrap_err();

@@ -152,7 +152,7 @@ impl Unwhitened {
         outcome.verdict = match (solved, turned) {
             (Some(a), Some(b)) if a <= 1.0 && b <= 1.0 => Verdict::Holds,
             (Some(a), None) | (None, Some(a)) if a <= 1.0 => Verdict::Undecided(
-                "requires, at some row, condition numbers and gaps of scales beyond the reach of rounding"
+                "requires, at one row at least, a condition number and gaps between scales that rounding does not blur"
                     .to_owned(),
             ),
             (None, None) => {
