@@ -48,10 +48,13 @@ const LINES: usize = 20;
 fn lines(s: &Significance, c: &Comparison, spread: Option<&[[f64; 4]]>) -> String {
     let d = s.scale.len();
     let mut out = format!(
-        "components of {} rows (± standard error, bootstrap over blocks of {} rows)\n",
+        "components of {} rows (± standard error, bootstrap over blocks of {} rows; ? where there is one block alone)\n",
         s.rows, s.block
     );
-    let with = |e: Estimate| format!("{:.4} ± {:.4}", e.value, e.error);
+    let with = |e: Estimate| {
+        let error = if e.error.is_nan() { "?".to_owned() } else { format!("{:.4}", e.error) };
+        format!("{:.4} ± {error}", e.value)
+    };
     // Writing into a String cannot fail.
     let _ = writeln!(
         out,

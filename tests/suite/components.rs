@@ -452,3 +452,24 @@ fn gauges_straighten_axes() {
     println!("contrast {before:.4} to {after:.4}");
     assert!(before > 0.01 && after < 0.7 * before && after >= -1e-12);
 }
+
+/// One block of rows has no spread: its error is not known.
+#[test]
+fn the_error_of_one_block_is_not_known() {
+    let mut flow = Flow::<f64>::new(vec![Affine::new(2, Form::Full).into()], 0, 0).unwrap();
+    flow.parameters_mut()[0].data = vec![0.5, 0.0, 0.0, 0.2];
+    let x = Matrix::from_fn(6, 2, |i, j| (i + j) as f64);
+    for (block, known) in [(6, false), (3, true)] {
+        let s = significance(&flow, &x, &Bootstrap { block, ..Bootstrap::default() }).unwrap();
+        assert!(s.variance.iter().chain([&s.contrast]).all(|e| e.error.is_nan() != known), "{s:?}");
+    }
+}
+
+/// A column whose scale overflows is an error that names its row, not a share that is no number.
+#[test]
+fn scales_that_are_not_finite_are_errors() {
+    let mut flow = Flow::<f64>::new(vec![Affine::new(2, Form::Full).into()], 0, 0).unwrap();
+    flow.parameters_mut()[0].data = vec![1.0, 0.0, 0.0, 1e-310];
+    let error = components(&flow, &Matrix::new(1, 2, vec![1.0, 1.0]), 2).unwrap_err();
+    assert!(error.to_string().contains("components: a local scale"), "{error}");
+}

@@ -202,6 +202,19 @@ fn neighbourhoods_have_the_dimension_of_the_set() {
     }
 }
 
+/// Neighbourhoods of an eighth of the rows overlap: eight of them are independent, however many centres there are.
+#[test]
+fn errors_count_neighbourhoods_that_do_not_overlap() {
+    let rows = data("builtin:sphere?n=1600&dim=2&noise=0.05");
+    let largest = local_pca(&rows, 1600, 0).unwrap().estimates.pop().unwrap();
+    let (n, mean) = (largest.rows.len() as f64, largest.mean);
+    let deviation = (largest.rows.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+    // The largest neighbourhood of the list within an eighth of 1,600 rows has 128 of them.
+    let least = deviation / (1600.0_f64 / 128.0).sqrt();
+    assert!(largest.error >= 0.999 * least, "{} {least}", largest.error);
+    assert!(deviation == 0.0 || least > 5.0 * deviation / n.sqrt());
+}
+
 /// Noise fills all columns below its own size, and only there: TwoNN over thinner subsets.
 #[test]
 fn noise_counts_at_its_own_scale() {
