@@ -85,6 +85,8 @@ pub(crate) struct Plan {
     pub outputs: Vec<ValueId>,
     pub shard_rows: usize,
     pub lanes: usize,
+    /// Whether some inputs are late, so that the first phase is what they have no part in.
+    pub late: bool,
     /// Scratch numbers for one shard, and for shared operations.
     pub scratch: usize,
 }
@@ -105,12 +107,14 @@ struct Level {
 }
 
 impl Plan {
-    pub fn new<T: eigenflow_linalg::Real>(tape: &Tape<T>, outputs: &[ValueId]) -> Self {
+    /// The plan of a tape for its outputs; what `late` batch inputs have a part in begins with the second phase.
+    pub fn new<T: eigenflow_linalg::Real>(tape: &Tape<T>, outputs: &[ValueId], late: &[ValueId]) -> Self {
         let shape = |id: ValueId| tape.values[id as usize].shape;
         let live = live_nodes(tape, outputs);
 
         // Phase of each value and node.
         let mut phase_of = vec![0_usize; tape.values.len()];
+        late.iter().for_each(|&id| phase_of[id as usize] = 1);
         let mut levels: Vec<Option<Level>> = Vec::with_capacity(tape.nodes.len());
         for (index, node) in tape.nodes.iter().enumerate() {
             if !live[index] {
@@ -188,7 +192,7 @@ impl Plan {
                     let phase = levels[node as usize].as_ref().map_or(0, |l| l.phase);
                     (phase, phases[phase].batch.binary_search(&node).ok())
                 }
-                _ => (0, None),
+                _ => (phase_of[id as usize], None),
             };
             phases[phase].outputs.push((step, position));
         }
@@ -231,6 +235,7 @@ impl Plan {
             outputs: outputs.to_vec(),
             shard_rows,
             lanes,
+            late: !late.is_empty(),
             scratch,
         }
     }

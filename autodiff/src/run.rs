@@ -19,7 +19,7 @@ pub struct Program<T> {
 
 #[derive(Debug)]
 struct Inner<T> {
-    tape: Tape<T>,
+    tape: Arc<Tape<T>>,
     plan: Plan,
 }
 
@@ -46,8 +46,35 @@ impl<T: Real> Program<T> {
 
     fn finish(recorder: Recorder<T>, outputs: &[ValueId]) -> Self {
         let tape = recorder.into_tape();
-        let plan = Plan::new(&tape, outputs);
-        Self { inner: Arc::new(Inner { tape, plan }) }
+        let plan = Plan::new(&tape, outputs, &[]);
+        Self { inner: Arc::new(Inner { tape: Arc::new(tape), plan }) }
+    }
+
+    /// The same program in two parts: what the batch inputs at `positions` have no part in comes first, and
+    /// [`Runner::run_again`] leaves it out. What the second part reads of the first is kept for all rows.
+    ///
+    /// A linear map that many vectors pass at the same point is such a program: the point comes first, the vectors are late.
+    ///
+    /// ```
+    /// use eigenflow_autodiff::Program;
+    /// // tanh(x) v: the tanh is taken once
+    /// let program = Program::<f64>::record(|r| {
+    ///     let (x, v) = (r.batch(1), r.batch(1));
+    ///     vec![x.tanh() * v]
+    /// });
+    /// let mut runner = program.with_late_inputs(&[1]).runner();
+    /// let mut y = [0.0];
+    /// runner.run(1, &[&[0.5], &[1.0]], &[], &mut [&mut y]).unwrap();
+    /// runner.run_again(1, &[&[0.5], &[10.0]], &[], &mut [&mut y]).unwrap();
+    /// assert!((y[0] - 10.0 * 0.5_f64.tanh()).abs() < 1e-14);
+    /// ```
+    #[must_use]
+    pub fn with_late_inputs(&self, positions: &[usize]) -> Self {
+        let Inner { tape, plan } = &*self.inner;
+        let late: Vec<ValueId> =
+            positions.iter().filter_map(|&k| tape.batch_inputs.get(k)).copied().collect();
+        let plan = Plan::new(tape, &plan.outputs, &late);
+        Self { inner: Arc::new(Inner { tape: tape.clone(), plan }) }
     }
 
     /// Shapes of the outputs.
@@ -90,6 +117,7 @@ impl<T: Real> Program<T> {
             prepared: false,
             alone: false,
             shared_inputs: SharedInputs::Vary,
+            prepared_rows: None,
         }
     }
 
@@ -129,6 +157,8 @@ pub struct Runner<T> {
     /// Whether all runs stay on the calling thread.
     alone: bool,
     shared_inputs: SharedInputs,
+    /// Rows of the last run, whose first part is there.
+    prepared_rows: Option<usize>,
 }
 
 /// What is known of the shared inputs of later runs.
@@ -170,6 +200,17 @@ impl<T: Real> Runner<T> {
         Self { shared_inputs: SharedInputs::Fixed, ..self }
     }
 
+    /// Another runner of the same program for the calling thread alone. It has what follows from fixed shared inputs if this one
+    /// has it.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            shared_inputs: self.shared_inputs,
+            ..self.program.runner().alone()
+        }
+    }
+
     /// The program that this runs.
     pub fn program(&self) -> &Program<T> {
         &self.program
@@ -182,6 +223,34 @@ impl<T: Real> Runner<T> {
     /// If the number or length of inputs or outputs does not fit.
     pub fn run(
         &mut self,
+        rows: usize,
+        batch: &[&[T]],
+        shared: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<(), Error> {
+        self.run_from(0, rows, batch, shared, outputs)
+    }
+
+    /// Runs again what depends on the late inputs ([`Program::with_late_inputs`]); all other inputs are those of the last
+    /// run, and outputs that depend on them alone are left as they are. In full after a run of other rows, or after none.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub fn run_again(
+        &mut self,
+        rows: usize,
+        batch: &[&[T]],
+        shared: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<(), Error> {
+        let first = usize::from(self.prepared_rows == Some(rows) && self.program.inner.plan.late);
+        self.run_from(first, rows, batch, shared, outputs)
+    }
+
+    /// Runs the phases from number `first` on.
+    fn run_from(
+        &mut self,
+        first: usize,
         rows: usize,
         batch: &[&[T]],
         shared: &[&[T]],
@@ -200,7 +269,12 @@ impl<T: Real> Runner<T> {
             self.prepared = true;
         }
         let shards = rows.div_ceil(plan.shard_rows);
-        for (index, phase) in plan.phases.iter().enumerate() {
+        self.prepared_rows = None;
+        if first > 0 {
+            let later = plan.phases[first..].iter().flat_map(|phase| &phase.reductions);
+            later.for_each(|r| self.lanes.iter_mut().for_each(|lane| lane.sums[r.lane].fill(T::ZERO)));
+        }
+        for (index, phase) in plan.phases.iter().enumerate().skip(first) {
             // What the shared inputs alone determine belongs to the first phase.
             let kept = index == 0 && self.shared_inputs == SharedInputs::Done;
             for &node in phase.shared.iter().filter(|_| !kept) {
@@ -227,6 +301,7 @@ impl<T: Real> Runner<T> {
                 self.shared[r.shared].copy_from_slice(&self.lanes[0].sums[r.lane]);
             }
         }
+        self.prepared_rows = Some(rows);
         if self.shared_inputs == SharedInputs::Fixed {
             self.shared_inputs = SharedInputs::Done;
         }

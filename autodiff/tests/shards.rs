@@ -76,6 +76,66 @@ fn a_runner_keeps_what_follows_from_fixed_weights() {
     assert!(near(twice(program.runner()), [2.0, 2.0 * std::f64::consts::E]));
 }
 
+/// Late inputs alone are new: what a run in full gives, sums over rows and several threads included.
+#[test]
+fn a_run_again_is_a_run_with_other_late_inputs() {
+    let program = Program::<f64>::record(|r| {
+        let (x, v, w) = (r.batch(D), r.batch(D), r.shared(D, H));
+        let moved = x.matmul(w).tanh() * v.matmul(w);
+        vec![
+            moved,
+            v,
+            x.exp(),
+            moved.square().sum_rows() * w.sum_rows(),
+            (moved / moved.sum_rows()).sum_cols(),
+        ]
+    });
+    let (w, late) = (sample(D * H, 1), program.with_late_inputs(&[1]));
+    assert_eq!(late.len(), program.len());
+    for threads in [1, 3] {
+        with_threads(threads, || {
+            let mut runner = late.runner().with_fixed_shared();
+            for rows in [300, 5, 2000, 0, 300] {
+                let x = sample(rows * D, rows as u64);
+                for turn in 0..3 {
+                    let v = sample(rows * D, 100 + turn);
+                    let mut out: Vec<Vec<f64>> =
+                        program.output_shapes().iter().map(|s| vec![f64::NAN; s.len(rows)]).collect();
+                    let mut views: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+                    // The first part keeps its values, whatever is given for what it reads.
+                    let stale = vec![f64::NAN; rows * D];
+                    match turn {
+                        0 => runner.run(rows, &[&x, &v], &[&w], &mut views).unwrap(),
+                        _ => runner.run_again(rows, &[&stale, &v], &[&w], &mut views).unwrap(),
+                    }
+                    let mut expected = late.run(rows, &[&x, &v], &[&w]).unwrap();
+                    // Shards of another size add up in another order.
+                    let plain = program.run(rows, &[&x, &v], &[&w]).unwrap().concat();
+                    let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-9 * (1.0 + b.abs());
+                    assert!(expected.concat().iter().zip(&plain).all(near), "{rows} rows, turn {turn}");
+                    if turn > 0 {
+                        // An output of the first part alone is not written again.
+                        expected[2].fill(f64::NAN);
+                    }
+                    let bits = |out: &[Vec<f64>]| -> Vec<Vec<u64>> {
+                        out.iter().map(|o| o.iter().map(|x| x.to_bits()).collect()).collect()
+                    };
+                    assert!(bits(&out) == bits(&expected), "{rows} rows, turn {turn}, {threads} threads");
+                }
+            }
+        });
+    }
+    // Without late inputs, or after a run of other rows, it is a run in full.
+    let (x, v) = (sample(2 * D, 7), sample(2 * D, 8));
+    for program in [&program, &late] {
+        let expected = program.run(2, &[&x, &v], &[&w]).unwrap();
+        let mut out: Vec<Vec<f64>> = expected.iter().map(|s| vec![f64::NAN; s.len()]).collect();
+        let mut views: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+        program.runner().run_again(2, &[&x, &v], &[&w], &mut views).unwrap();
+        assert_eq!(out, expected);
+    }
+}
+
 #[test]
 fn a_runner_is_reused_for_any_number_of_rows() {
     let program = training();

@@ -17,8 +17,10 @@ const HELD_BYTES: usize = 256 << 20;
 const GROUP: usize = 16;
 /// Blocks that a row may take before it is given up and its residual reported as it is.
 const MOST_TURNS: usize = 400;
-/// Turns from one look at the residuals to the next: at first, and at most.
-const WAIT: [usize; 2] = [3, 5];
+/// Turns from one look at the residuals to the next, at most.
+const LONGEST_WAIT: usize = 8;
+/// How much of the turns that a steady rate would take is waited for.
+const PATIENCE: f64 = 0.7;
 
 /// The leading part of the eigendecomposition of `C(x) = J_g J_gᵀ`, with what is known of its error.
 #[derive(Clone, Debug)]
@@ -127,7 +129,8 @@ fn by_groups<T: Real, R: Send>(
 ) -> Result<Vec<R>, Error> {
     let ((n, columns), d) = (at.shape(), flow.dim());
     let width = width(top).min(d);
-    let products = JacobianProducts::new(flow, direction, width)?;
+    let mut products = JacobianProducts::new(flow, direction, width)?;
+    products.prepare()?;
     // Two bases of up to three times `top` vectors and more, and one of them once more at a restart.
     let row_bytes = 3 * (3 * top + 48) * d * size_of::<T>();
     let threads = rayon::current_num_threads();
@@ -194,16 +197,29 @@ impl<T: Real> Operator<'_, T> {
         // No sooner than when there are three vectors for each that is wanted.
         let mut rows = vec![Row { svd, due: (3 * top).div_ceil(b), last: None }; n];
         let mut active: Vec<usize> = (0..n).collect();
+        let mut here = at.clone();
         for turn in 1..=MOST_TURNS {
-            let here = Matrix::from_fn(active.len(), at.cols(), |i, j| at[(active[i], j)]);
+            // The maps are linearised once for as long as the same rows are on their way.
+            let again = here.rows() == active.len() && turn > 1;
+            if !again {
+                here = Matrix::from_fn(active.len(), at.cols(), |i, j| at[(active[i], j)]);
+            }
             let block: Vec<T> = active.iter().flat_map(|&i| rows[i].svd.block().data()).copied().collect();
-            let pushed = self.products.push(&here, &block)?;
+            let pushed = if again {
+                self.products.push_again(&here, &block)?
+            } else {
+                self.products.push(&here, &block)?
+            };
             self.check(at, &active, &pushed)?;
             for (&i, part) in active.iter().zip(pushed.chunks_exact(b * d)) {
                 rows[i].svd.multiplied(Matrix::new(b, d, part.to_vec()))?;
             }
             let block: Vec<T> = active.iter().flat_map(|&i| rows[i].svd.left_block().into_data()).collect();
-            let pulled = self.products.pull(&here, &block)?;
+            let pulled = if again {
+                self.products.pull_again(&here, &block)?
+            } else {
+                self.products.pull(&here, &block)?
+            };
             self.check(at, &active, &pulled)?;
             for (&i, part) in active.iter().zip(pulled.chunks_exact(b * d)) {
                 rows[i].svd.pulled(Matrix::new(b, d, part.to_vec()))?;
@@ -273,12 +289,13 @@ impl<T: Real> Row<T> {
                 excess = excess.max(residual.f64() / allowed.f64());
             }
         }
-        // Where residuals fall by a steady factor a turn, the next look is when they should be small enough.
-        let expected = self.last.map(|(before, old)| {
-            let rate = (old / excess).ln() / (turn - before) as f64;
-            if rate > 0.0 { (excess.ln() / rate).ceil() } else { WAIT[0] as f64 }
-        });
-        let wait = expected.map_or(WAIT[0], |turns| turns as usize).clamp(1, WAIT[1]);
+        // Residuals fall faster and faster: a digit a turn at first is as much as can be hoped for, and what is left takes less than
+        // it would at the rate since the last look.
+        let turns = match self.last {
+            None => excess.log10(),
+            Some((before, old)) => PATIENCE * excess.ln() * (turn - before) as f64 / (old / excess).ln(),
+        };
+        let wait = if turns > 0.0 { (turns.ceil() as usize).min(LONGEST_WAIT) } else { 3 };
         (self.due, self.last) = (turn + wait, Some((turn, excess)));
         Ok(excess <= 1.0 || exhausted)
     }

@@ -52,14 +52,24 @@ impl<'f, T: Real> JacobianProducts<'f, T> {
             })
         };
         // The flow is borrowed: its parameters stay as they are.
-        let runner = |forward| Ok::<_, Error>(program(forward)?.runner().with_fixed_shared());
+        let runner =
+            |forward| Ok::<_, Error>(program(forward)?.with_late_inputs(&[1]).runner().with_fixed_shared());
         Ok(Self { flow, width, push: runner(true)?, pull: runner(false)? })
+    }
+
+    /// Computes what follows from the parameters alone, such as the factors of a layer's matrix.
+    pub(super) fn prepare(&mut self) -> Result<(), Error> {
+        let none = Matrix::zeros(0, self.flow.dim() + self.flow.context_columns());
+        let (flow, width, push, pull) = (self.flow, self.width, &mut self.push, &mut self.pull);
+        let empty =
+            |runner: &mut Runner<T>| run(flow, width, &none, &[], |n, x, w, y| runner.run(n, x, w, y));
+        let (a, b) = rayon::join(|| empty(push), || empty(pull));
+        a.and(b).map(|_| ())
     }
 
     /// The same products on the calling thread alone: for callers that share rows among threads themselves.
     pub(super) fn alone(&self) -> Self {
-        let runner = |of: &Runner<T>| of.program().runner().with_fixed_shared().alone();
-        Self { push: runner(&self.push), pull: runner(&self.pull), ..*self }
+        Self { push: self.push.fork(), pull: self.pull.fork(), ..*self }
     }
 
     /// `J_n v` for the `b` vectors of each row: `[N, b, D]` to `[N, b, D]`.
@@ -67,7 +77,7 @@ impl<'f, T: Real> JacobianProducts<'f, T> {
     /// # Errors
     /// If lengths do not fit. Numbers that overflow come out as such.
     pub fn push(&mut self, x: &Matrix<T>, block: &[T]) -> Result<Vec<T>, Error> {
-        run(&mut self.push, self.flow, self.width, x, block)
+        run(self.flow, self.width, x, block, |n, x, w, y| self.push.run(n, x, w, y))
     }
 
     /// `J_nᵀ u` for the `b` vectors of each row.
@@ -75,22 +85,32 @@ impl<'f, T: Real> JacobianProducts<'f, T> {
     /// # Errors
     /// As [`JacobianProducts::push`].
     pub fn pull(&mut self, x: &Matrix<T>, block: &[T]) -> Result<Vec<T>, Error> {
-        run(&mut self.pull, self.flow, self.width, x, block)
+        run(self.flow, self.width, x, block, |n, x, w, y| self.pull.run(n, x, w, y))
+    }
+
+    /// [`JacobianProducts::push`] for other vectors at the rows of the last push: the map itself is not computed again.
+    pub(super) fn push_again(&mut self, x: &Matrix<T>, block: &[T]) -> Result<Vec<T>, Error> {
+        run(self.flow, self.width, x, block, |n, x, w, y| self.push.run_again(n, x, w, y))
+    }
+
+    /// [`JacobianProducts::pull`] for other vectors at the rows of the last pull.
+    pub(super) fn pull_again(&mut self, x: &Matrix<T>, block: &[T]) -> Result<Vec<T>, Error> {
+        run(self.flow, self.width, x, block, |n, x, w, y| self.pull.run_again(n, x, w, y))
     }
 }
 
 fn run<T: Real>(
-    runner: &mut Runner<T>,
     flow: &Flow<T>,
     width: usize,
     x: &Matrix<T>,
     block: &[T],
+    work: impl FnOnce(usize, &[&[T]], &[&[T]], &mut [&mut [T]]) -> Result<(), eigenflow_autodiff::Error>,
 ) -> Result<Vec<T>, Error> {
     let mut out = vec![T::ZERO; x.rows() * width * flow.dim()];
     let (own, context) = flow.split(x.data());
     let all = [&own[..], block, &context];
     let inputs = if flow.context_columns() == 0 { &all[..2] } else { &all };
-    runner.run(x.rows(), inputs, &flow.slices(), &mut [&mut out])?;
+    work(x.rows(), inputs, &flow.slices(), &mut [&mut out])?;
     Ok(out)
 }
 
