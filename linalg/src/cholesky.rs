@@ -1,6 +1,7 @@
 //! Cholesky factorisation of symmetric positive definite matrices.
 
 use crate::error::{holds, in_range, square};
+use crate::lu::magnitude::Magnitude;
 use crate::parallel::for_each_matrix;
 use crate::triangular::{Triangular, solve_view};
 use crate::{Batch, Error, Matrix, Real};
@@ -115,9 +116,11 @@ impl<T: Real> Cholesky<T> {
         &self.l
     }
 
-    /// `log det A = 2 Σ log l_ii`, summed in `f64`.
+    /// `log det A = 2 log Π l_ii`, in `f64` with an exponent of its own.
     pub fn logdet(&self) -> T {
-        T::of(2.0 * (0..self.l.rows()).map(|i| self.l[(i, i)].f64().ln()).sum::<f64>())
+        let mut product = Magnitude::one();
+        (0..self.l.rows()).for_each(|i| product.times(self.l[(i, i)].f64()));
+        T::of(2.0 * product.ln())
     }
 
     /// `X = A⁻¹ B` for `B` `[n, m]`. Cost `2 n² m` flops.

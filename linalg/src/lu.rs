@@ -1,5 +1,6 @@
 //! LU factorisation with partial pivoting: determinant, solves, inverse.
 
+pub(crate) mod magnitude;
 mod packed;
 pub(crate) mod short;
 

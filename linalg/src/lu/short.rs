@@ -100,10 +100,30 @@ fn update<T: Real, const FMA: bool>(a: &mut [T], n: usize, start: usize, end: us
         }
     }
     let (panel, rest) = a.split_at_mut(PANEL * n);
+    let mut u = [&panel[..0]; PANEL];
+    for (u, row) in u.iter_mut().zip(panel.chunks_exact(n)) {
+        *u = &row[end..];
+    }
     for row in rest.chunks_exact_mut(n) {
-        let (factors, row) = row.split_at_mut(end);
-        for (top, &factor) in panel.chunks_exact(n).zip(&factors[start..]) {
-            subtract::<T, FMA>(row, factor, &top[end..]);
+        let (factors, row) = row[start..].split_at_mut(PANEL);
+        subtract_panel::<T, FMA>(row, factors, u);
+    }
+}
+
+/// A row minus the panel times its factors, in the order of [`subtract`], with each entry of the row read once.
+#[inline(always)]
+fn subtract_panel<T: Real, const FMA: bool>(row: &mut [T], factors: &[T], u: [&[T]; PANEL]) {
+    let width = row.len();
+    let [u0, u1, u2, u3, u4, u5, u6, u7] = u;
+    let (u0, u1, u2, u3) = (&u0[..width], &u1[..width], &u2[..width], &u3[..width]);
+    let (u4, u5, u6, u7) = (&u4[..width], &u5[..width], &u6[..width], &u7[..width]);
+    let factors = &factors[..PANEL];
+    for j in 0..width {
+        let u = [u0[j], u1[j], u2[j], u3[j], u4[j], u5[j], u6[j], u7[j]];
+        let mut x = row[j];
+        for k in 0..PANEL {
+            x = sub_mul::<T, FMA>(x, factors[k], u[k]);
         }
+        row[j] = x;
     }
 }

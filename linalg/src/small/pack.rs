@@ -6,6 +6,9 @@ use super::vector::Pack;
 use crate::Real;
 use crate::scale::Scale;
 
+/// Lanes of the widest vectors.
+const MOST_LANES: usize = 16;
+
 /// Which entries of a matrix are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Read {
@@ -18,12 +21,16 @@ pub(super) enum Read {
 /// `stride` apart. Lanes without a matrix get the first one.
 #[inline(always)]
 pub(super) fn fill<C: Lanes>((n, stride): (usize, usize), from: &[C::T], read: Read, to: &mut [Pack<C>]) {
-    for lane in 0..C::COUNT {
-        let start = if (lane + 1) * n * n > from.len() { 0 } else { lane * n * n };
-        for (i, row) in from[start..start + n * n].chunks_exact(n).enumerate() {
-            let row = if read == Read::Lower { &row[..=i] } else { row };
-            for (to, &x) in to[i * stride..].iter_mut().zip(row) {
-                to.set(lane, x);
+    // Entry by entry: from matrix to matrix the compiler makes it a scatter, three times as slow.
+    let mut matrices = [&from[..n * n]; MOST_LANES];
+    for (matrix, given) in matrices[..C::COUNT].iter_mut().zip(from.chunks_exact(n * n)) {
+        *matrix = given;
+    }
+    for (i, to) in to.chunks_mut(stride).enumerate() {
+        let count = if read == Read::Lower { i + 1 } else { n };
+        for (j, to) in to[..count].iter_mut().enumerate() {
+            for (lane, matrix) in matrices[..C::COUNT].iter().enumerate() {
+                to.set(lane, matrix[i * n + j]);
             }
         }
     }
