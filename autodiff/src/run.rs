@@ -294,11 +294,13 @@ impl<T: Real> Runner<T> {
             if !phase.batch.is_empty() || !phase.outputs.is_empty() {
                 let sinks = sinks(outputs, phase.outputs.iter().map(|&(_, k)| k));
                 stage.lanes(&mut self.lanes, 0, sinks, threads > 1);
-            } else if index == 0 {
+            }
+            if index == 0 && (phase.batch.is_empty() || rows == 0) {
                 self.lanes.iter_mut().enumerate().for_each(|(k, lane)| stage.prepare(lane, k));
             }
             for r in &phase.reductions {
-                self.shared[r.shared].copy_from_slice(&self.lanes[0].sums[r.lane]);
+                // The lane begins a run with zeros, whatever is left in it.
+                std::mem::swap(&mut self.shared[r.shared], &mut self.lanes[0].sums[r.lane]);
             }
         }
         self.prepared_rows = Some(rows);

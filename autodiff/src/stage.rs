@@ -4,6 +4,7 @@ use crate::plan::{Place, Plan};
 use crate::primitive::Eval;
 use crate::recorder::{Source, Tape, ValueId};
 use eigenflow_linalg::Real;
+use eigenflow_linalg::elementary::{Kernel, dispatch};
 use smallvec::SmallVec;
 use std::sync::{Mutex, PoisonError};
 
@@ -100,20 +101,18 @@ impl<T: Real> Stage<'_, T> {
     }
 
     /// Runs lanes `first ..`, splitting them between threads, and adds their sums into the first one: the tree of the
-    /// additions is that of the splits, whoever runs them. The first phase makes lanes ready for a new run.
+    /// additions is that of the splits, whoever runs them. The first phase makes lanes ready for a new run; lanes without
+    /// rows are left as they are, and have no part in the sums.
     pub fn lanes(&self, lanes: &mut [Lane<T>], first: usize, mut sinks: Sinks<'_, T>, parallel: bool) {
-        if lanes.len() == 1 {
-            return self.lane(&mut lanes[0], first, &mut sinks);
-        }
         let middle = lanes.len() / 2;
         let start = self.first_row(first);
         let rows = self.first_row(first + middle) - start;
         let total = self.first_row(first + lanes.len()) - start;
         if total == 0 {
-            if self.phase == 0 {
-                lanes.iter_mut().enumerate().for_each(|(k, lane)| self.prepare(lane, first + k));
-            }
             return;
+        }
+        if lanes.len() == 1 {
+            return self.lane(&mut lanes[0], first, &mut sinks);
         }
         let (a, b) = lanes.split_at_mut(middle);
         let mut left: Sinks<'_, T> = SmallVec::new();
@@ -123,15 +122,22 @@ impl<T: Real> Stage<'_, T> {
             left.push(l);
             right.push(r);
         }
-        if parallel {
+        if parallel && rows > 0 && rows < total {
             rayon::join(|| self.lanes(a, first, left, true), || self.lanes(b, first + middle, right, true));
         } else {
-            self.lanes(a, first, left, false);
-            self.lanes(b, first + middle, right, false);
+            self.lanes(a, first, left, parallel);
+            self.lanes(b, first + middle, right, parallel);
+        }
+        if rows == total {
+            return;
         }
         for r in &self.plan.phases[self.phase].reductions {
-            let pairs = a[0].sums[r.lane].iter_mut().zip(&b[0].sums[r.lane]);
-            pairs.for_each(|(a, &b)| *a += b);
+            let (to, from) = (&mut a[0].sums[r.lane], &mut b[0].sums[r.lane]);
+            if rows == 0 {
+                std::mem::swap(to, from);
+            } else {
+                dispatch(Add { to, from });
+            }
         }
     }
 
@@ -230,6 +236,21 @@ impl<T: Real> Stage<'_, T> {
             (_, Source::Constant(data)) => data,
             (Place::Dead | Place::Constant, _) => unreachable!("a live operation reads live values"),
         }
+    }
+}
+
+/// `to += from`.
+struct Add<'a, T> {
+    to: &'a mut [T],
+    from: &'a [T],
+}
+
+impl<T: Real> Kernel for Add<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.to.iter_mut().zip(self.from).for_each(|(a, &b)| *a += b);
     }
 }
 

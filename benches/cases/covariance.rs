@@ -7,7 +7,7 @@ use eigenflow::flow::Flow;
 use eigenflow::jacobian::{LocalCovariance, local_covariance};
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::eigen::{EighBatch, eigh_batch};
-use eigenflow_linalg::product::{Accum, MatMut, matmul};
+use eigenflow_linalg::product::{self, MatMut};
 use eigenflow_linalg::svd::{SvdBatch, SvdKind, svd_batch};
 use eigenflow_linalg::{Batch, Matrix, Real};
 use rayon::prelude::*;
@@ -71,8 +71,8 @@ impl<T: Real> Kept<T> {
         self.jacobians();
         let (block, d) = (&self.block, self.flow.dim());
         self.gram.data_mut().par_chunks_exact_mut(d * d).enumerate().for_each(|(n, gram)| {
-            let (gram, p) = (MatMut::from_row_major_slice_mut(gram, d, d), block.view(n));
-            matmul(gram, Accum::Replace, T::ONE, p, p.transpose()).expect("the shapes fit");
+            product::gram(MatMut::from_row_major_slice_mut(gram, d, d), block.view(n))
+                .expect("the shapes fit");
         });
         eigh_batch(&self.gram).expect("Jacobians are finite")
     }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{bits, on_threads, rng, uniform};
-use eigenflow_linalg::product::{Accum, matmul, matmul_batch};
+use eigenflow_linalg::product::{Accum, gram, matmul, matmul_batch};
 use eigenflow_linalg::{Batch, Error, Matrix, Real};
 use proptest::prelude::*;
 use rand::RngExt;
@@ -49,6 +49,30 @@ fn large_and_thin_products_are_exact() {
             check::<f32>(m, k, n, flip, 5);
         }
     }
+}
+
+fn check_gram<T: Real>(n: usize, k: usize, flip: bool, seed: u64) {
+    let p = whole::<T>(n, k, &mut rng(seed));
+    let turned = p.transpose();
+    let view = if flip { turned.view().transpose() } else { p.view() };
+    let mut c = Matrix::new(n, n, vec![T::NAN; n * n]);
+    gram(c.view_mut(), view).unwrap();
+    assert_eq!(c, p.mul(&p.transpose()), "{n} {k}");
+}
+
+#[test]
+fn grams_are_exact_and_symmetric() {
+    for (n, k) in [(0, 0), (0, 3), (1, 1), (3, 0), (7, 5), (63, 20), (64, 64), (65, 3), (150, 201)] {
+        for flip in [false, true] {
+            check_gram::<f64>(n, k, flip, 9);
+            check_gram::<f32>(n, k, flip, 9);
+        }
+    }
+    let p = uniform::<f64>(130, 70, &mut rng(3));
+    let mut c = Matrix::zeros(130, 130);
+    gram(c.view_mut(), p.view()).unwrap();
+    assert_eq!(c, c.transpose());
+    assert!(matches!(gram(Matrix::zeros(2, 3).view_mut(), p.view()), Err(Error::Shape { .. })));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Adam with decoupled weight decay, in place.
 
 use eigenflow_linalg::Real;
-use eigenflow_linalg::elementary::vectorize;
+use eigenflow_linalg::elementary::{Kernel, dispatch};
 
 /// `AdamW` (I. Loshchilov and F. Hutter, *Decoupled weight decay regularization*, 2019, algorithm 2): Adam with bias
 /// correction (D. Kingma and J. Ba, 2015, algorithm 1), `β₁ = 0.9`, `β₂ = 0.999`, `ε = 1e-8`, and
@@ -43,22 +43,44 @@ impl<T: Real> Adam<T> {
         let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let correct1 = 1.0 - BETA1.powi(steps);
         let correct2 = 1.0 - BETA2.powi(steps);
-        let (b1, b2) = (T::of(BETA1), T::of(BETA2));
-        let (c1, c2) = (T::of(1.0 - BETA1), T::of(1.0 - BETA2));
-        let step = T::of(rate / correct1);
-        let root = T::of(correct2.sqrt().recip());
-        let (epsilon, scale) = (T::of(EPSILON), T::of(scale));
-        let keep = T::of(1.0 - rate * decay);
         let [m, v] = &mut self.moments;
-        let (m, v) = (&mut m[k], &mut v[k]);
-        vectorize(|| {
-            for (((p, &g), m), v) in parameter.iter_mut().zip(gradient).zip(m).zip(v) {
-                let g = g * scale;
-                *m = b1 * *m + c1 * g;
-                *v = b2 * *v + c2 * g * g;
-                *p = keep * *p - step * *m / (v.sqrt() * root + epsilon);
-            }
+        dispatch(Step {
+            parameter,
+            gradient,
+            moments: [&mut m[k], &mut v[k]],
+            scale: T::of(scale),
+            step: T::of(rate / correct1),
+            root: T::of(correct2.sqrt().recip()),
+            keep: T::of(1.0 - rate * decay),
         });
+    }
+}
+
+/// One step of one parameter, with its corrections.
+struct Step<'a, T> {
+    parameter: &'a mut [T],
+    gradient: &'a [T],
+    moments: [&'a mut [T]; 2],
+    scale: T,
+    step: T,
+    root: T,
+    keep: T,
+}
+
+impl<T: Real> Kernel for Step<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let (b1, b2, epsilon) = (T::of(BETA1), T::of(BETA2), T::of(EPSILON));
+        let (c1, c2) = (T::of(1.0 - BETA1), T::of(1.0 - BETA2));
+        let Self { parameter, gradient, moments: [m, v], scale, step, root, keep } = self;
+        for (((p, &g), m), v) in parameter.iter_mut().zip(gradient).zip(m).zip(v) {
+            let g = g * scale;
+            *m = b1 * *m + c1 * g;
+            *v = b2 * *v + c2 * g * g;
+            *p = keep * *p - step * *m / (v.sqrt() * root + epsilon);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The exponential moving average of weights.
 
 use eigenflow_linalg::Real;
-use eigenflow_linalg::elementary::vectorize;
+use eigenflow_linalg::elementary::{Kernel, dispatch};
 
 /// `a_t = Σ_{i ≤ t} β^{t-i} w_i / Σ_{i ≤ t} β^{t-i}` after step `t`, kept as
 /// `a_t = a_{t-1} + g_t (w_t - a_{t-1})` with `g_t = (1 - β) / (1 - β^t)`. The initial weights have no part in it:
@@ -23,12 +23,25 @@ impl<T: Real> Average<T> {
     pub fn update(&mut self, k: usize, weights: &[T], step: usize) {
         let power = self.decay.powi(i32::try_from(step).unwrap_or(i32::MAX));
         let gain = T::of((1.0 - self.decay) / (1.0 - power));
-        let average = &mut self.weights[k];
-        vectorize(|| {
-            for (a, &w) in average.iter_mut().zip(weights) {
-                *a += gain * (w - *a);
-            }
-        });
+        dispatch(Step { average: &mut self.weights[k], weights, gain });
+    }
+}
+
+/// `average += gain (weights - average)`.
+struct Step<'a, T> {
+    average: &'a mut [T],
+    weights: &'a [T],
+    gain: T,
+}
+
+impl<T: Real> Kernel for Step<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for (a, &w) in self.average.iter_mut().zip(self.weights) {
+            *a += self.gain * (w - *a);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::key;
 use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape_error};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
-use eigenflow_linalg::elementary::vectorize;
+use eigenflow_linalg::elementary::{Kernel, dispatch};
 use smallvec::smallvec;
 use std::ops::Range;
 
@@ -207,7 +207,21 @@ impl Lines {
 
 /// Applies a function to two operands that broadcast, in vector code.
 pub(crate) fn zip<T: Real>(cx: &mut Eval<'_, '_, T>, f: impl Fn(T, T) -> T) {
-    vectorize(|| zip_lines(cx, f));
+    dispatch(Zip { cx, f });
+}
+
+struct Zip<'a, 'b, 'c, T, F> {
+    cx: &'a mut Eval<'b, 'c, T>,
+    f: F,
+}
+
+impl<T: Real, F: Fn(T, T) -> T> Kernel for Zip<'_, '_, '_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        zip_lines(self.cx, self.f);
+    }
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@ use super::{cotangent, key};
 use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
-use eigenflow_linalg::elementary::{self as el, vectorize};
+use eigenflow_linalg::elementary::{self as el, Kernel, dispatch};
 use smallvec::smallvec;
 
 /// An elementwise function `y = f(x)`, with `dy = f'(x) dx`.
@@ -58,7 +58,22 @@ pub enum Unary<T> {
 
 /// `y = f(x)` in vector code.
 fn each<T: Real>(y: &mut [T], x: &[T], f: impl Fn(T) -> T) {
-    vectorize(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x)));
+    dispatch(Each { y, x, f });
+}
+
+struct Each<'a, T, F> {
+    y: &'a mut [T],
+    x: &'a [T],
+    f: F,
+}
+
+impl<T: Real, F: Fn(T) -> T> Kernel for Each<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.y.iter_mut().zip(self.x).for_each(|(y, &x)| *y = (self.f)(x));
+    }
 }
 
 impl<T: Real> Unary<T> {

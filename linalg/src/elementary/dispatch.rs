@@ -38,21 +38,6 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     Arch::new().dispatch(Run(kernel))
 }
 
-/// Runs a closure compiled for the widest instruction set: for loops without elementwise functions and
-/// without fused operations, whose bits are the same on every machine.
-#[inline(always)]
-pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
-    struct Closure<F>(F);
-    impl<R, F: FnOnce() -> R> Kernel for Closure<F> {
-        type Output = R;
-        #[inline(always)]
-        fn run<const FMA: bool>(self) -> R {
-            (self.0)()
-        }
-    }
-    dispatch(Closure(work))
-}
-
 /// A kernel as pulp takes it.
 struct Run<K>(K);
 

@@ -60,7 +60,7 @@ mod normal;
 pub use basic::{Cos, Recip, Sin, Sqrt};
 #[cfg(test)]
 pub(crate) use dispatch::levels;
-pub use dispatch::{Kernel, apply, dispatch, fused, in_place, lane, map, vectorize};
+pub use dispatch::{Kernel, apply, dispatch, fused, in_place, lane, map};
 pub use exponential::{Exp, ExpM1};
 pub use hyperbolic::{Asinh, Cosh, Sinh, Tanh};
 pub use logarithm::{Ln, Ln1p};

@@ -6,7 +6,7 @@ use eigenflow_autodiff::primitives::row_product::RowProduct;
 use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::each::{Accum, Extents, products};
-use eigenflow_linalg::elementary::vectorize;
+use eigenflow_linalg::elementary::{Kernel, dispatch};
 use smallvec::smallvec;
 use std::ops::Range;
 use std::sync::Arc;
@@ -127,39 +127,10 @@ impl<T: Real> Primitive<T> for Combine {
         let m = cx.output_shapes[0].cols();
         let unit = self.seeds * m;
         let a = cx.inputs[0];
-        let scale = cx.inputs[self.scale()];
-        let moved = cx.inputs.get(self.scale() + 1).copied();
-        let out = &mut *cx.outputs[0];
         let of_a = self.of_a.start * m..self.of_a.end * m;
-        vectorize(|| {
-            for (n, (out, scale)) in out.chunks_exact_mut(unit).zip(scale.chunks_exact(m)).enumerate() {
-                match (&self.moved, moved) {
-                    (Kind::Block(range), Some(block)) => {
-                        out[..range.start * m].fill(T::ZERO);
-                        out[range.end * m..].fill(T::ZERO);
-                        let block = &block[n * range.len() * m..(n + 1) * range.len() * m];
-                        let lines = out[range.start * m..range.end * m].chunks_exact_mut(m);
-                        for (out, block) in lines.zip(block.chunks_exact(m)) {
-                            for ((o, &b), &s) in out.iter_mut().zip(block).zip(scale) {
-                                *o = b * s;
-                            }
-                        }
-                    }
-                    (Kind::Diagonal(seeds), Some(rates)) => {
-                        out.fill(T::ZERO);
-                        let rates = &rates[n * m..(n + 1) * m];
-                        for (j, &seed) in seeds.iter().enumerate() {
-                            out[seed * m + j] = rates[j] * scale[j];
-                        }
-                    }
-                    _ => out.fill(T::ZERO),
-                }
-                if !self.local {
-                    let a = &a[n * of_a.len()..(n + 1) * of_a.len()];
-                    out[of_a.clone()].iter_mut().zip(a).for_each(|(o, &a)| *o += a);
-                }
-            }
-        });
+        let out = &mut *cx.outputs[0];
+        let moved = cx.inputs.get(self.scale() + 1).copied();
+        dispatch(Scaled { op: self, columns: m, a, scale: cx.inputs[self.scale()], moved, out });
         if self.local {
             let p = cx.input_shapes[0].cols();
             let e = Extents { m: self.of_a.len(), k: p, n: m, transpose_a: false, transpose_b: false };
@@ -193,5 +164,52 @@ impl<T: Real> Primitive<T> for Combine {
         need: &[bool],
     ) -> Result<Cotangents<'t, T>, Error> {
         expand::pull(r, &self.expand(r, x), x, dy, need)
+    }
+}
+
+/// `scale ⊙ dB`, and `A` unless it is still to be multiplied by `G`.
+struct Scaled<'a, T> {
+    op: &'a Combine,
+    columns: usize,
+    a: &'a [T],
+    scale: &'a [T],
+    moved: Option<&'a [T]>,
+    out: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Scaled<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { op, columns: m, a, scale, moved, out } = self;
+        let (unit, of_a) = (op.seeds * m, op.of_a.start * m..op.of_a.end * m);
+        for (n, (out, scale)) in out.chunks_exact_mut(unit).zip(scale.chunks_exact(m)).enumerate() {
+            match (&op.moved, moved) {
+                (Kind::Block(range), Some(block)) => {
+                    out[..range.start * m].fill(T::ZERO);
+                    out[range.end * m..].fill(T::ZERO);
+                    let block = &block[n * range.len() * m..(n + 1) * range.len() * m];
+                    let lines = out[range.start * m..range.end * m].chunks_exact_mut(m);
+                    for (out, block) in lines.zip(block.chunks_exact(m)) {
+                        for ((o, &b), &s) in out.iter_mut().zip(block).zip(scale) {
+                            *o = b * s;
+                        }
+                    }
+                }
+                (Kind::Diagonal(seeds), Some(rates)) => {
+                    out.fill(T::ZERO);
+                    let rates = &rates[n * m..(n + 1) * m];
+                    for (j, &seed) in seeds.iter().enumerate() {
+                        out[seed * m + j] = rates[j] * scale[j];
+                    }
+                }
+                _ => out.fill(T::ZERO),
+            }
+            if !op.local {
+                let a = &a[n * of_a.len()..(n + 1) * of_a.len()];
+                out[of_a.clone()].iter_mut().zip(a).for_each(|(o, &a)| *o += a);
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::network::{TILE, chain};
 use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents};
 use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
-use eigenflow_linalg::elementary::{Kernel, dispatch, vectorize};
+use eigenflow_linalg::elementary::{Kernel, dispatch};
 use eigenflow_linalg::lines::add_outer;
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -104,19 +104,16 @@ impl<T: Real> Primitive<T> for Pull {
             let n = TILE.min(rows - first);
             let tile = |width: usize| first * width..(first + n) * width;
             let last = to_rows.len() - 1;
-            vectorize(|| {
-                Step {
-                    spec,
-                    of_y: of_y.map(|g| &g[tile(m)]),
-                    of_log_det: of_log_det.map(|g| &g[tile(1)]),
-                    b: &b[tile(m)],
-                    y: &y[tile(m)],
-                    tanh: &kept[0][tile(m)],
-                    scale: &kept[1][tile(m)],
-                    raw: &mut here[..n * 2 * m],
-                    to_b: &mut to_rows[last][tile(m)],
-                }
-                .run();
+            dispatch(Step {
+                spec,
+                of_y: of_y.map(|g| &g[tile(m)]),
+                of_log_det: of_log_det.map(|g| &g[tile(1)]),
+                b: &b[tile(m)],
+                y: &y[tile(m)],
+                tanh: &kept[0][tile(m)],
+                scale: &kept[1][tile(m)],
+                raw: &mut here[..n * 2 * m],
+                to_b: &mut to_rows[last][tile(m)],
             });
             for k in (0..=depth).rev() {
                 let layer = layers[k];
@@ -186,9 +183,11 @@ struct Step<'a, T> {
     to_b: &'a mut [T],
 }
 
-impl<T: Real> Step<'_, T> {
+impl<T: Real> Kernel for Step<'_, T> {
+    type Output = ();
+
     #[inline(always)]
-    fn run(self) {
+    fn run<const FMA: bool>(self) {
         let (m, generate) = (self.spec.moved(), self.spec.generate);
         let sign = if generate { -T::ONE } else { T::ONE };
         for (n, (raw, to_b)) in
