@@ -49,7 +49,7 @@ impl<T: Real> Adam<T> {
             gradient,
             moments: [&mut m[k], &mut v[k]],
             scale: T::of(scale),
-            step: T::of(rate / correct1),
+            rate: T::of(rate / correct1),
             root: T::of(correct2.sqrt().recip()),
             keep: T::of(1.0 - rate * decay),
         });
@@ -62,7 +62,7 @@ struct Step<'a, T> {
     gradient: &'a [T],
     moments: [&'a mut [T]; 2],
     scale: T,
-    step: T,
+    rate: T,
     root: T,
     keep: T,
 }
@@ -74,12 +74,12 @@ impl<T: Real> Kernel for Step<'_, T> {
     fn run<const FMA: bool>(self) {
         let (b1, b2, epsilon) = (T::of(BETA1), T::of(BETA2), T::of(EPSILON));
         let (c1, c2) = (T::of(1.0 - BETA1), T::of(1.0 - BETA2));
-        let Self { parameter, gradient, moments: [m, v], scale, step, root, keep } = self;
+        let Self { parameter, gradient, moments: [m, v], scale, rate, root, keep } = self;
         for (((p, &g), m), v) in parameter.iter_mut().zip(gradient).zip(m).zip(v) {
             let g = g * scale;
             *m = b1 * *m + c1 * g;
             *v = b2 * *v + c2 * g * g;
-            *p = keep * *p - step * *m / (v.sqrt() * root + epsilon);
+            *p = keep * *p - rate * *m / (v.sqrt() * root + epsilon);
         }
     }
 }
