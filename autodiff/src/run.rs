@@ -50,10 +50,14 @@ impl<T: Real> Program<T> {
         Self { inner: Arc::new(Inner { tape: Arc::new(tape), plan }) }
     }
 
-    /// The same program in two parts: what the batch inputs at `positions` have no part in comes first, and
-    /// [`Runner::run_again`] leaves it out. What the second part reads of the first is kept for all rows.
+    /// The same program in two parts: what the batch inputs at `positions` have no part in comes first, as far as the first sum over
+    /// rows, and [`Runner::run_again`] leaves it out. What the second part reads of the first is kept for all rows,
+    /// [`Program::kept_row_bytes`] a row. Shards may be of another size, so sums over rows may be rounded otherwise.
     ///
     /// A linear map that many vectors pass at the same point is such a program: the point comes first, the vectors are late.
+    ///
+    /// # Panics
+    /// If there is no batch input at one of the positions.
     ///
     /// ```
     /// use eigenflow_autodiff::Program;
@@ -71,8 +75,7 @@ impl<T: Real> Program<T> {
     #[must_use]
     pub fn with_late_inputs(&self, positions: &[usize]) -> Self {
         let Inner { tape, plan } = &*self.inner;
-        let late: Vec<ValueId> =
-            positions.iter().filter_map(|&k| tape.batch_inputs.get(k)).copied().collect();
+        let late: Vec<ValueId> = positions.iter().map(|&k| tape.batch_inputs[k]).collect();
         let plan = Plan::new(tape, &plan.outputs, &late);
         Self { inner: Arc::new(Inner { tape: tape.clone(), plan }) }
     }
@@ -92,6 +95,12 @@ impl<T: Real> Program<T> {
     pub fn workspace_bytes(&self) -> usize {
         let plan = &self.inner.plan;
         (plan.slots.iter().sum::<usize>() * plan.shard_rows + plan.scratch) * size_of::<T>()
+    }
+
+    /// Bytes that a runner keeps of each row from one part of a run to the next: what lies on both sides of a sum over rows, or is
+    /// computed before late inputs ([`Program::with_late_inputs`]) and read after.
+    pub fn kept_row_bytes(&self) -> usize {
+        self.inner.plan.carried.iter().sum::<usize>() * size_of::<T>()
     }
 
     /// Number of operations that a run executes.
@@ -200,8 +209,22 @@ impl<T: Real> Runner<T> {
         Self { shared_inputs: SharedInputs::Fixed, ..self }
     }
 
-    /// Another runner of the same program for the calling thread alone. It has what follows from fixed shared inputs if this one
-    /// has it.
+    /// Another runner of the same program for the calling thread alone. It has what follows from fixed shared inputs
+    /// ([`Runner::with_fixed_shared`]) if this one has it: for threads that each run the program on rows of their own.
+    ///
+    /// ```
+    /// use eigenflow_autodiff::Program;
+    /// let solve = Program::<f64>::record(|r| {
+    ///     let (w, x) = (r.shared(1, 1), r.batch(1));
+    ///     vec![w.solve_lines(x)]
+    /// });
+    /// let mut first = solve.runner().with_fixed_shared();
+    /// let mut y = [0.0];
+    /// first.run(1, &[&[6.0]], &[&[2.0]], &mut [&mut y]).unwrap();
+    /// // W = 2 is factored already.
+    /// first.fork().run(1, &[&[10.0]], &[&[2.0]], &mut [&mut y]).unwrap();
+    /// assert_eq!(y, [5.0]);
+    /// ```
     #[must_use]
     pub fn fork(&self) -> Self {
         Self {
@@ -232,7 +255,7 @@ impl<T: Real> Runner<T> {
     }
 
     /// Runs again what depends on the late inputs ([`Program::with_late_inputs`]); all other inputs are those of the last
-    /// run, and outputs that depend on them alone are left as they are. In full after a run of other rows, or after none.
+    /// run, and outputs of the first part are left as they are. In full after a run of another number of rows, or after none.
     ///
     /// # Errors
     /// As [`Runner::run`].

@@ -125,6 +125,18 @@ fn a_run_again_is_a_run_with_other_late_inputs() {
             }
         });
     }
+    // Beyond an early sum over rows the early inputs are read again.
+    let centred = Program::<f64>::record(|r| {
+        let (x, v) = (r.batch(1), r.batch(1));
+        vec![(x - x.sum_rows()).exp() * v]
+    });
+    let mut runner = centred.with_late_inputs(&[1]).runner();
+    let mut y = [0.0; 2];
+    for scale in [1.0, 3.0] {
+        runner.run_again(2, &[&[0.5, -0.5], &[scale, scale]], &[], &mut [&mut y]).unwrap();
+        let expected = [0.5_f64, -0.5].map(|x| scale * x.exp());
+        assert!(y.iter().zip(expected).all(|(y, e)| (y - e).abs() < 1e-14), "{y:?}");
+    }
     // Without late inputs, or after a run of other rows, it is a run in full.
     let (x, v) = (sample(2 * D, 7), sample(2 * D, 8));
     for program in [&program, &late] {

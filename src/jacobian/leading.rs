@@ -43,7 +43,7 @@ pub struct LeadingCovariance<T> {
 /// about `D eps` times the largest one. The start is drawn from `seed`, the same for every row, so that a row's result does
 /// not depend on its neighbours. An eigenvalue that more than `top / 2` axes share exactly (never by chance) may be found
 /// less often. Cost: some six products `J_g v` and as many `J_gᵀ u` an axis where the spectrum decays, twelve and more
-/// where it is flat; memory `O(top · D)` a row in flight.
+/// where it is flat; memory `O(top · D)` a row in flight, beside what the flow's layers keep of the row's values.
 ///
 /// # Errors
 /// As [`Flow::normalize`] and [`Flow::generate`]; [`Error::OutOfRange`] where a product overflows.
@@ -132,7 +132,7 @@ fn by_groups<T: Real, R: Send>(
     let mut products = JacobianProducts::new(flow, direction, width)?;
     products.prepare()?;
     // Two bases of up to three times `top` vectors and more, and one of them once more at a restart.
-    let row_bytes = 3 * (3 * top + 48) * d * size_of::<T>();
+    let row_bytes = 3 * (3 * top + 48) * d * size_of::<T>() + products.row_bytes();
     let threads = rayon::current_num_threads();
     let size = (HELD_BYTES / threads / row_bytes.max(1)).clamp(1, GROUP).min(n.div_ceil(threads).max(1));
     let groups: Vec<Result<Vec<R>, Error>> = (0..n.div_ceil(size))
@@ -205,21 +205,13 @@ impl<T: Real> Operator<'_, T> {
                 here = Matrix::from_fn(active.len(), at.cols(), |i, j| at[(active[i], j)]);
             }
             let block: Vec<T> = active.iter().flat_map(|&i| rows[i].svd.block().data()).copied().collect();
-            let pushed = if again {
-                self.products.push_again(&here, &block)?
-            } else {
-                self.products.push(&here, &block)?
-            };
+            let pushed = self.products.push_at(&here, again, &block)?;
             self.check(at, &active, &pushed)?;
             for (&i, part) in active.iter().zip(pushed.chunks_exact(b * d)) {
                 rows[i].svd.multiplied(Matrix::new(b, d, part.to_vec()))?;
             }
             let block: Vec<T> = active.iter().flat_map(|&i| rows[i].svd.left_block().into_data()).collect();
-            let pulled = if again {
-                self.products.pull_again(&here, &block)?
-            } else {
-                self.products.pull(&here, &block)?
-            };
+            let pulled = self.products.pull_at(&here, again, &block)?;
             self.check(at, &active, &pulled)?;
             for (&i, part) in active.iter().zip(pulled.chunks_exact(b * d)) {
                 rows[i].svd.pulled(Matrix::new(b, d, part.to_vec()))?;

@@ -61,8 +61,7 @@ impl<'f, T: Real> JacobianProducts<'f, T> {
     pub(super) fn prepare(&mut self) -> Result<(), Error> {
         let none = Matrix::zeros(0, self.flow.dim() + self.flow.context_columns());
         let (flow, width, push, pull) = (self.flow, self.width, &mut self.push, &mut self.pull);
-        let empty =
-            |runner: &mut Runner<T>| run(flow, width, &none, &[], |n, x, w, y| runner.run(n, x, w, y));
+        let empty = |runner: &mut Runner<T>| run(runner, flow, width, (&none, false), &[]);
         let (a, b) = rayon::join(|| empty(push), || empty(pull));
         a.and(b).map(|_| ())
     }
@@ -72,12 +71,17 @@ impl<'f, T: Real> JacobianProducts<'f, T> {
         Self { push: self.push.fork(), pull: self.pull.fork(), ..*self }
     }
 
+    /// Bytes that are kept of the map at each row, for products with other vectors.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.push.program().kept_row_bytes() + self.pull.program().kept_row_bytes()
+    }
+
     /// `J_n v` for the `b` vectors of each row: `[N, b, D]` to `[N, b, D]`.
     ///
     /// # Errors
     /// If lengths do not fit. Numbers that overflow come out as such.
     pub fn push(&mut self, x: &Matrix<T>, block: &[T]) -> Result<Vec<T>, Error> {
-        run(self.flow, self.width, x, block, |n, x, w, y| self.push.run(n, x, w, y))
+        self.push_at(x, false, block)
     }
 
     /// `J_nᵀ u` for the `b` vectors of each row.
@@ -85,32 +89,34 @@ impl<'f, T: Real> JacobianProducts<'f, T> {
     /// # Errors
     /// As [`JacobianProducts::push`].
     pub fn pull(&mut self, x: &Matrix<T>, block: &[T]) -> Result<Vec<T>, Error> {
-        run(self.flow, self.width, x, block, |n, x, w, y| self.pull.run(n, x, w, y))
+        self.pull_at(x, false, block)
     }
 
-    /// [`JacobianProducts::push`] for other vectors at the rows of the last push: the map itself is not computed again.
-    pub(super) fn push_again(&mut self, x: &Matrix<T>, block: &[T]) -> Result<Vec<T>, Error> {
-        run(self.flow, self.width, x, block, |n, x, w, y| self.push.run_again(n, x, w, y))
+    /// [`JacobianProducts::push`]; at the rows of the last push, if `again`, so that the map is not computed anew.
+    pub(super) fn push_at(&mut self, x: &Matrix<T>, again: bool, block: &[T]) -> Result<Vec<T>, Error> {
+        run(&mut self.push, self.flow, self.width, (x, again), block)
     }
 
-    /// [`JacobianProducts::pull`] for other vectors at the rows of the last pull.
-    pub(super) fn pull_again(&mut self, x: &Matrix<T>, block: &[T]) -> Result<Vec<T>, Error> {
-        run(self.flow, self.width, x, block, |n, x, w, y| self.pull.run_again(n, x, w, y))
+    /// [`JacobianProducts::pull`]; at the rows of the last pull, if `again`.
+    pub(super) fn pull_at(&mut self, x: &Matrix<T>, again: bool, block: &[T]) -> Result<Vec<T>, Error> {
+        run(&mut self.pull, self.flow, self.width, (x, again), block)
     }
 }
 
+/// The products at rows `x`, which are those of the last run if `again`.
 fn run<T: Real>(
+    runner: &mut Runner<T>,
     flow: &Flow<T>,
     width: usize,
-    x: &Matrix<T>,
+    (x, again): (&Matrix<T>, bool),
     block: &[T],
-    work: impl FnOnce(usize, &[&[T]], &[&[T]], &mut [&mut [T]]) -> Result<(), eigenflow_autodiff::Error>,
 ) -> Result<Vec<T>, Error> {
     let mut out = vec![T::ZERO; x.rows() * width * flow.dim()];
     let (own, context) = flow.split(x.data());
     let all = [&own[..], block, &context];
     let inputs = if flow.context_columns() == 0 { &all[..2] } else { &all };
-    work(x.rows(), inputs, &flow.slices(), &mut [&mut out])?;
+    let run = if again { Runner::run_again } else { Runner::run };
+    run(runner, x.rows(), inputs, &flow.slices(), &mut [&mut out])?;
     Ok(out)
 }
 
