@@ -3,10 +3,8 @@
 use crate::elementary::{Kernel, dispatch};
 use crate::lines::dot;
 use crate::product::{Accum, MatRef, matmul};
-use crate::small::Lanes;
+use crate::take_off::take_off;
 use crate::{Error, Matrix, Real};
-use pulp::bytemuck::{cast_slice, cast_slice_mut};
-use pulp::{Arch, Simd, WithSimd};
 
 /// The part of a line's length that a pass of orthogonalisation must leave to be the last one: with more than `1/√2`, what the basis
 /// itself lacks in orthogonality does not grow (Daniel, Gragg, Kaufman and Stewart 1976).
@@ -49,9 +47,10 @@ impl<T: Real> Basis<T> {
     /// Splits the lines of a block into what lies in the span of the basis and an orthonormal rest:
     /// `X = C · basis + R · X'`. `X'` replaces `X`; a line with no rest becomes zero.
     ///
-    /// Gram-Schmidt against the basis (classical within four of its lines, modified from four to four) and a modified one within the block. In exact arithmetic a product lies in the span of
-    /// the last block alone (but after a restart), so that is taken off first, and a pass over the whole basis finds little. Where a
-    /// line still loses much, there is another one, and that is enough (Giraud, Langou and Rozložník 2005).
+    /// Gram-Schmidt against the basis (classical within four of its lines, modified from four to four) and a modified one within the
+    /// block. In exact arithmetic a product lies in the span of the last block alone (but after a restart), so that is taken off first,
+    /// and a pass over the whole basis finds little. Where a line still loses much, there is another one, and that is enough (Giraud,
+    /// Langou and Rozložník 2005).
     pub fn split(&self, x: &mut Matrix<T>) -> Result<(Matrix<T>, Matrix<T>), Error> {
         let (b, j) = (x.rows(), self.count());
         let sizes = |x: &Matrix<T>| (0..b).map(|i| norm(x.row(i))).collect::<Vec<T>>();
@@ -91,7 +90,7 @@ impl<T: Real> Basis<T> {
         }
         let mut c = Matrix::zeros(b, count);
         let (lines, length) = (&self.lines[first * self.length..], self.length);
-        Arch::new().dispatch(TakeOff { x: x.data_mut(), lines, length, c: c.data_mut() });
+        take_off(x.data_mut(), lines, length, c.data_mut());
         let inside = inside.view_mut().subcols_mut(first, count);
         matmul(inside, Accum::Add, T::ONE, beside.view(), c.view())
     }
@@ -126,104 +125,6 @@ fn length<T: Real, const FMA: bool>(x: &[T]) -> T {
     }
     let sum: T = x.iter().map(|&v| (v / largest) * (v / largest)).sum();
     largest * sum.sqrt()
-}
-
-/// `X -= c B` with `c = X Bᵀ`, for lines `B` that are orthonormal, [`FOUR`] of them after the other: each comes from memory once,
-/// and meets [`TWO`] lines of `X` in registers. A general product would pack `B` anew each time, which costs more than the
-/// few lines of `X` do.
-struct TakeOff<'a, T> {
-    x: &'a mut [T],
-    lines: &'a [T],
-    length: usize,
-    c: &'a mut [T],
-}
-
-const FOUR: usize = 4;
-const TWO: usize = 2;
-
-impl<T: Real> WithSimd for TakeOff<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let (wide, n) = (T::wide(simd), self.length);
-        let count = self.lines.len() / n;
-        for (block, lines) in self.lines.chunks(FOUR * n).enumerate() {
-            let first = block * FOUR;
-            for (x, c) in self.x.chunks_mut(TWO * n).zip(self.c.chunks_mut(TWO * count)) {
-                if x.len() == TWO * n && lines.len() == FOUR * n {
-                    let (a, b) = lines.split_at(2 * n);
-                    let (a, b) = (a.split_at(n), b.split_at(n));
-                    let off = take_off(wide, x.split_at_mut(n), [a.0, a.1, b.0, b.1]);
-                    for (c, off) in c.chunks_exact_mut(count).zip(off) {
-                        c[first..first + FOUR].copy_from_slice(&off);
-                    }
-                    continue;
-                }
-                for (x, c) in x.chunks_exact_mut(n).zip(c.chunks_exact_mut(count)) {
-                    for (c, line) in c[first..].iter_mut().zip(lines.chunks_exact(n)) {
-                        *c = x.iter().zip(line).map(|(&x, &l)| x * l).sum();
-                        x.iter_mut().zip(line).for_each(|(x, &l)| *x -= *c * l);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Takes four lines off two lines; gives how much of each.
-#[inline(always)]
-fn take_off<C: Lanes>(
-    c: C,
-    (x, y): (&mut [C::T], &mut [C::T]),
-    lines: [&[C::T]; FOUR],
-) -> [[C::T; FOUR]; TWO] {
-    let whole = x.len() / C::COUNT * C::COUNT;
-    let [l0, l1, l2, l3] = lines;
-    let ((x, x_rest), (y, y_rest)) = (x.split_at_mut(whole), y.split_at_mut(whole));
-    let (x, y): (&mut [C::V], &mut [C::V]) = (cast_slice_mut(x), cast_slice_mut(y));
-    let (l, rest) = (
-        [
-            cast_slice::<C::T, C::V>(&l0[..whole]),
-            cast_slice(&l1[..whole]),
-            cast_slice(&l2[..whole]),
-            cast_slice(&l3[..whole]),
-        ],
-        [&l0[whole..], &l1[whole..], &l2[whole..], &l3[whole..]],
-    );
-    let n = x.len();
-    let (x, y, l) = (&mut x[..n], &mut y[..n], [&l[0][..n], &l[1][..n], &l[2][..n], &l[3][..n]]);
-    let mut of_x = [c.splat(C::T::ZERO); FOUR];
-    let mut of_y = of_x;
-    for i in 0..n {
-        for k in 0..FOUR {
-            of_x[k] = c.mul_add(x[i], l[k][i], of_x[k]);
-            of_y[k] = c.mul_add(y[i], l[k][i], of_y[k]);
-        }
-    }
-    let mut off = [[C::T::ZERO; FOUR]; TWO];
-    for k in 0..FOUR {
-        let total = |parts: C::V, z: &[C::T]| -> C::T {
-            let rest: C::T = z.iter().zip(rest[k]).map(|(&z, &l)| z * l).sum();
-            cast_slice::<C::V, C::T>(&[parts]).iter().fold(rest, |sum, &part| sum + part)
-        };
-        (off[0][k], off[1][k]) = (total(of_x[k], x_rest), total(of_y[k], y_rest));
-        (of_x[k], of_y[k]) = (c.splat(off[0][k]), c.splat(off[1][k]));
-    }
-    for i in 0..n {
-        let (mut a, mut b) = (x[i], y[i]);
-        for k in 0..FOUR {
-            a = c.sub_mul(of_x[k], l[k][i], a);
-            b = c.sub_mul(of_y[k], l[k][i], b);
-        }
-        (x[i], y[i]) = (a, b);
-    }
-    for (z, off) in [x_rest, y_rest].into_iter().zip(&off) {
-        for (z, k) in z.iter_mut().zip(0..) {
-            *z -= (off[0] * rest[0][k] + off[1] * rest[1][k]) + (off[2] * rest[2][k] + off[3] * rest[3][k]);
-        }
-    }
-    off
 }
 
 /// Orthonormal lines: `X = R X'` with `R` lower triangular. A line that is nothing but rounding becomes zero.

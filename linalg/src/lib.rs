@@ -25,6 +25,7 @@ mod scale;
 mod small;
 pub mod subspace;
 pub mod svd;
+mod take_off;
 pub mod triangular;
 
 pub use error::Error;
