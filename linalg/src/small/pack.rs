@@ -21,7 +21,7 @@ pub(super) enum Read {
 /// `stride` apart. Lanes without a matrix get the first one.
 #[inline(always)]
 pub(super) fn fill<C: Lanes>((n, stride): (usize, usize), from: &[C::T], read: Read, to: &mut [Pack<C>]) {
-    // Entry by entry: from matrix to matrix the compiler makes it a scatter, three times as slow.
+    // Entry by entry: matrix by matrix the compiler makes scatters of it (determinants of 1000 of 16 x 16 in f32: 0.60 ms, and 0.56 so).
     let mut matrices = [&from[..n * n]; MOST_LANES];
     for (matrix, given) in matrices[..C::COUNT].iter_mut().zip(from.chunks_exact(n * n)) {
         *matrix = given;
