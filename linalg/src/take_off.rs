@@ -56,7 +56,7 @@ fn from_line<C: Lanes, const K: usize>(c: C, x: &mut [C::T], lines: [&[C::T]; K]
     let whole = x.len() / C::COUNT * C::COUNT;
     let (x, x_rest) = x.split_at_mut(whole);
     let x: &mut [C::V] = cast_slice_mut(x);
-    let mut vectors = [&cast_slice::<C::T, C::V>(&[])[..]; K];
+    let mut vectors = [cast_slice::<C::T, C::V>(&[]); K];
     for k in 0..K {
         vectors[k] = &cast_slice(&lines[k][..whole])[..x.len()];
     }
