@@ -1,10 +1,11 @@
 //! Orthonormal bases that grow by blocks of lines.
 
-use crate::elementary::{Kernel, dispatch};
 use crate::lines::dot;
 use crate::product::{Accum, MatRef, matmul};
+use crate::small::Lanes;
 use crate::take_off::take_off;
 use crate::{Error, Matrix, Real};
+use pulp::{Arch, Simd, WithSimd};
 
 /// The part of a line's length that a pass of orthogonalisation must leave to be the last one: with more than `1/√2`, what the basis
 /// itself lacks in orthogonality does not grow (Daniel, Gragg, Kaufman and Stewart 1976).
@@ -64,7 +65,7 @@ impl<T: Real> Basis<T> {
             let mut r = Matrix::zeros(b, b);
             if self.length > 0 {
                 let (x, r) = (x.data_mut(), r.data_mut());
-                dispatch(Orthonormalise { x, length: self.length, floor: &floor, r });
+                Arch::new().dispatch(Orthonormalise { x, length: self.length, floor: &floor, r });
             }
             beside = beside.mul(&r);
             if (0..b).all(|i| r[(i, i)] > T::of(LEFT) * before[i]) {
@@ -98,24 +99,24 @@ impl<T: Real> Basis<T> {
 
 /// The length of a line.
 pub(crate) fn norm<T: Real>(x: &[T]) -> T {
-    dispatch(Norm(x))
+    Arch::new().dispatch(Norm(x))
 }
 
 struct Norm<'a, T>(&'a [T]);
 
-impl<T: Real> Kernel for Norm<'_, T> {
+impl<T: Real> WithSimd for Norm<'_, T> {
     type Output = T;
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) -> T {
-        length::<T, FMA>(self.0)
+    fn with_simd<S: Simd>(self, simd: S) -> T {
+        length(T::wide(simd), self.0)
     }
 }
 
 /// The length of a line; squares that overflow or vanish are scaled first.
 #[inline(always)]
-fn length<T: Real, const FMA: bool>(x: &[T]) -> T {
-    let square = dot::<T, FMA>(x, x);
+fn length<C: Lanes<T = T>, T: Real>(c: C, x: &[T]) -> T {
+    let [square] = dot(c, x, [x]);
     if square.is_finite() && square > T::MIN_POSITIVE / T::EPS {
         return square.sqrt();
     }
@@ -136,21 +137,22 @@ struct Orthonormalise<'a, T> {
     r: &'a mut [T],
 }
 
-impl<T: Real> Kernel for Orthonormalise<'_, T> {
+impl<T: Real> WithSimd for Orthonormalise<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn with_simd<S: Simd>(self, simd: S) {
+        let wide = T::wide(simd);
         let (n, b) = (self.length, self.floor.len());
         for i in 0..b {
             let (before, rest) = self.x.split_at_mut(i * n);
             let line = &mut rest[..n];
             for (k, other) in before.chunks_exact(n).enumerate() {
-                let c = dot::<T, FMA>(line, other);
+                let [c] = dot(wide, line, [other]);
                 line.iter_mut().zip(other).for_each(|(a, &b)| *a -= c * b);
                 self.r[i * b + k] = c;
             }
-            let size = length::<T, FMA>(line);
+            let size = length(wide, line);
             if size > T::of(32.0) * T::EPS * self.floor[i] {
                 line.iter_mut().for_each(|v| *v /= size);
                 self.r[i * b + i] = size;

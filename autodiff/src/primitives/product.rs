@@ -6,8 +6,6 @@ use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::lines::{self, Right};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use smallvec::smallvec;
 
 /// `x W` or `x Wᵀ`: every line of `x` times a shared matrix.
@@ -27,10 +25,6 @@ pub struct Outer;
 /// The transpose of a shared matrix.
 #[derive(Clone, Copy, Debug)]
 pub struct Transpose;
-
-fn view<T: Real>(data: &[T], shape: Shape, rows: usize) -> MatRef<'_, T> {
-    MatRef::from_row_major_slice(data, shape.lines(rows), shape.cols())
-}
 
 impl<T: Real> Primitive<T> for MatMul {
     fn name(&self) -> &'static str {
@@ -104,11 +98,11 @@ impl<T: Real> Primitive<T> for Outer {
     }
 
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
-        let x = view(cx.inputs[0], cx.input_shapes[0], cx.rows);
-        let y = view(cx.inputs[1], cx.input_shapes[1], cx.rows);
-        let accum = if cx.input_shapes[0].is_batch() { Accum::Add } else { Accum::Replace };
-        let out = MatMut::from_row_major_slice_mut(&mut *cx.outputs[0], x.ncols(), y.ncols());
-        matmul(out, accum, x.transpose(), y, T::ONE, Par::Seq);
+        let [x, y] = [cx.input_shapes[0].cols(), cx.input_shapes[1].cols()];
+        if !cx.input_shapes[0].is_batch() {
+            cx.outputs[0].fill(T::ZERO);
+        }
+        lines::add_outer(cx.outputs[0], cx.inputs[0], x, cx.inputs[1], y);
     }
 
     fn jvp<'t>(

@@ -76,7 +76,7 @@ impl<F: Function, T: Real> Kernel for Map<'_, F, T> {
 
 /// Every vector level of pulp has fused operations, except that of WebAssembly.
 #[inline(always)]
-const fn has_fma<S: Simd>() -> bool {
+pub(crate) const fn has_fma<S: Simd>() -> bool {
     !S::IS_SCALAR && cfg!(not(target_family = "wasm"))
 }
 

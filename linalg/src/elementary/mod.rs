@@ -58,6 +58,7 @@ mod logistic;
 mod normal;
 
 pub use basic::{Cos, Recip, Sin, Sqrt};
+pub(crate) use dispatch::has_fma;
 #[cfg(test)]
 pub(crate) use dispatch::levels;
 pub use dispatch::{Kernel, apply, dispatch, fused, in_place, lane, map};

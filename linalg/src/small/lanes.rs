@@ -5,6 +5,7 @@
 //! the bits of a result depend on its matrix alone, not on the width or on the company in the register.
 
 use crate::Real;
+use crate::elementary::has_fma;
 use crate::scalar::sealed::Sealed;
 use pulp::Simd;
 use pulp::bytemuck::{NoUninit, Pod};
@@ -20,6 +21,8 @@ pub trait Lanes: Copy {
     type M: Copy + NoUninit;
     /// Number of lanes.
     const COUNT: usize;
+    /// Whether [`Lanes::mul_add`] rounds once.
+    const FUSED: bool;
 
     fn splat(self, x: Self::T) -> Self::V;
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
@@ -38,6 +41,8 @@ pub trait Lanes: Copy {
     fn or(self, a: Self::M, b: Self::M) -> Self::M;
     fn not(self, a: Self::M) -> Self::M;
     fn select(self, m: Self::M, yes: Self::V, no: Self::V) -> Self::V;
+    /// The sum of all lanes: of both halves, lane by lane, until one is left.
+    fn sum(self, a: Self::V) -> Self::T;
 }
 
 /// The vectors of an instruction set.
@@ -54,12 +59,13 @@ impl<S: Simd, T: Sealed> Wide<S, T> {
 macro_rules! wide {
     ($t:ident, $v:ident, $m:ident, $count:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
      $mul_add:ident, $sub_mul:ident, $sqrt:ident, $max:ident, $lt:ident, $le:ident,
-     $and:ident, $or:ident, $not:ident, $select:ident) => {
+     $and:ident, $or:ident, $not:ident, $select:ident, $sum:ident) => {
         impl<S: Simd> Lanes for Wide<S, $t> {
             type T = $t;
             type V = S::$v;
             type M = S::$m;
             const COUNT: usize = S::$count;
+            const FUSED: bool = has_fma::<S>();
 
             #[inline(always)]
             fn splat(self, x: $t) -> S::$v {
@@ -121,6 +127,10 @@ macro_rules! wide {
             fn select(self, m: S::$m, yes: S::$v, no: S::$v) -> S::$v {
                 self.0.$select(m, yes, no)
             }
+            #[inline(always)]
+            fn sum(self, a: S::$v) -> $t {
+                self.0.$sum(a)
+            }
         }
     };
 }
@@ -144,7 +154,8 @@ wide!(
     and_m64s,
     or_m64s,
     not_m64s,
-    select_f64s
+    select_f64s,
+    reduce_sum_f64s
 );
 wide!(
     f32,
@@ -165,7 +176,8 @@ wide!(
     and_m32s,
     or_m32s,
     not_m32s,
-    select_f32s
+    select_f32s,
+    reduce_sum_f32s
 );
 
 /// One matrix, by the scalar instructions that round as the vectors do.
@@ -184,6 +196,7 @@ impl<T: Real, const FMA: bool> Lanes for Single<T, FMA> {
     type V = T;
     type M = bool;
     const COUNT: usize = 1;
+    const FUSED: bool = FMA;
 
     #[inline(always)]
     fn splat(self, x: T) -> T {
@@ -244,5 +257,9 @@ impl<T: Real, const FMA: bool> Lanes for Single<T, FMA> {
     #[inline(always)]
     fn select(self, m: bool, yes: T, no: T) -> T {
         if m { yes } else { no }
+    }
+    #[inline(always)]
+    fn sum(self, a: T) -> T {
+        a
     }
 }

@@ -68,10 +68,10 @@ impl<T: Real, K: Span<T>> WithSimd for Run<K, T> {
             }
         }
         if start < count {
-            if S::IS_SCALAR || cfg!(target_family = "wasm") {
-                singles(&mut self.0, Single::<T, false>::new(), start..count, &mut failed);
-            } else {
+            if <T::Wide<S> as Lanes>::FUSED {
                 singles(&mut self.0, Single::<T, true>::new(), start..count, &mut failed);
+            } else {
+                singles(&mut self.0, Single::<T, false>::new(), start..count, &mut failed);
             }
         }
         failed

@@ -8,7 +8,7 @@ use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangent
 use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Exp, Kernel, Tanh, dispatch, lane};
-use eigenflow_linalg::lines::{Right, sum};
+use eigenflow_linalg::lines::{Right, is_sooner_transposed, sum};
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
@@ -81,16 +81,32 @@ impl Spec {
         2 + k * if self.keeps_slopes() { 2 } else { 1 }
     }
 
-    /// The layers, from their parameters.
-    pub(super) fn layers<'a, T>(&self, parameters: &[&'a [T]]) -> Few<Layer<'a, T>> {
+    /// The layers, from their parameters and, as far as they are wanted, those weights that [`Self::turns`].
+    pub(super) fn layers<'a, T>(&self, parameters: &[&'a [T]], turned: &[&'a [T]]) -> Few<Layer<'a, T>> {
         let mut inputs = self.passed();
+        let mut turned = turned.iter().copied();
         let pairs = parameters.chunks_exact(2);
         pairs
             .map(|p| {
                 let outputs = p[1].len();
-                Layer { weight: p[0], bias: p[1], inputs: std::mem::replace(&mut inputs, outputs), outputs }
+                let inputs = std::mem::replace(&mut inputs, outputs);
+                let turned = if is_sooner_transposed(inputs, outputs) { turned.next() } else { None };
+                Layer { weight: p[0], turned, bias: p[1], inputs, outputs }
             })
             .collect()
+    }
+
+    /// Layers whose weights are transposed once for all rows.
+    pub(super) fn turns(&self) -> impl Iterator<Item = usize> {
+        let widths = self.network.hidden.iter().copied().chain([2 * self.moved()]);
+        let inputs = std::iter::once(self.passed()).chain(self.network.hidden.iter().copied());
+        let layers = inputs.zip(widths).enumerate();
+        layers.filter(|(_, (inputs, outputs))| is_sooner_transposed(*inputs, *outputs)).map(|(k, _)| k)
+    }
+
+    /// Inputs of a coupling that derivatives flow through: `a`, `b` and the parameters. Transposed weights follow.
+    pub(super) fn primary(&self) -> usize {
+        2 + self.parameters()
     }
 
     /// Values and slopes of hidden layer `k`, from what is kept.
@@ -130,7 +146,9 @@ pub(crate) fn coupling<'t, T: Real>(
         let [y, log_det, ..] = spec.expand(a, b, parameters);
         return [y, log_det];
     }
-    let inputs: Few<Var<'t, T>> = [a, b].iter().chain(parameters).copied().collect();
+    let turned = spec.turns().map(|k| parameters[2 * k].transpose());
+    let inputs: Few<Var<'t, T>> =
+        [a, b].into_iter().chain(parameters.iter().copied()).chain(turned).collect();
     let out = a.recorder().apply_all(Coupling { spec: Arc::new(spec) }, &inputs);
     [out[0], out[1]]
 }
@@ -139,7 +157,7 @@ pub(crate) fn coupling<'t, T: Real>(
 /// are for the companions alone.
 const DIFFERENTIABLE: usize = 4;
 
-/// The fused coupling: inputs `a`, `b` and the parameters; outputs `y`, `log|det|` and what is kept.
+/// The fused coupling: inputs `a`, `b`, the parameters and transposed weights; outputs `y`, `log|det|` and what is kept.
 #[derive(Clone, Debug)]
 struct Coupling {
     spec: Arc<Spec>,
@@ -152,7 +170,7 @@ impl<T: Real> Primitive<T> for Coupling {
 
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
         let spec = &self.spec;
-        let fits = inputs.len() == 2 + spec.parameters()
+        let fits = inputs.len() == spec.primary() + spec.turns().count()
             && inputs[0] == Shape::batch(spec.passed())
             && inputs[1] == Shape::batch(spec.moved());
         if !fits {
@@ -164,7 +182,8 @@ impl<T: Real> Primitive<T> for Coupling {
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
         let spec = &*self.spec;
         let (p, m, rows) = (spec.passed(), spec.moved(), cx.rows);
-        let layers = spec.layers(&cx.inputs[2..]);
+        let (parameters, turned) = cx.inputs[2..].split_at(spec.parameters());
+        let layers = spec.layers(parameters, turned);
         let (raw, rest) = cx.scratch.split_at_mut(TILE * 2 * m);
         let (shift, line) = rest.split_at_mut(TILE * m);
         let [y, log_det, kept @ ..] = &mut *cx.outputs else { return };
@@ -182,7 +201,7 @@ impl<T: Real> Primitive<T> for Coupling {
                 let value = &mut value[0][tile(layer.outputs)];
                 layer.apply(value, x, n, line);
                 let slope = spec.keeps_slopes().then(|| &mut rest[0][tile(layer.outputs)]);
-                activate(spec.network.activation, value, layer.bias, slope);
+                activate(spec.network.activation, value, slope);
             }
             let last = layers[layers.len() - 1];
             let x = match spec.depth() {
@@ -193,7 +212,6 @@ impl<T: Real> Primitive<T> for Coupling {
             let (tanh, rest) = kept.split_at_mut(1);
             dispatch(Step {
                 spec,
-                bias: last.bias,
                 raw: &raw[..n * 2 * m],
                 shift: &mut shift[..n * m],
                 b: &cx.inputs[1][tile(m)],
@@ -212,14 +230,16 @@ impl<T: Real> Primitive<T> for Coupling {
         y: &[Var<'t, T>],
         dx: &[Tangent<'t, T>],
     ) -> Result<Tangents<'t, T>, Error> {
-        let expanded = self.spec.expand(x[0], x[1], &x[2..]);
+        let n = self.spec.primary();
+        let (primary, dx) = (&x[..n], &dx[..n]);
+        let expanded = self.spec.expand(x[0], x[1], &x[2..n]);
         let wide = (0..2).any(|k| dx[k].is_wider_than(x[k].shape()));
         let fixed = dx[2..].iter().all(Tangent::is_zero);
         let mut dy: Tangents<'t, T> = if wide && fixed {
-            let rest = expand::push(r, &expanded[1..], x, dx)?;
+            let rest = expand::push(r, &expanded[1..], primary, dx)?;
             [pushed(&self.spec, r, x, y, dx)].into_iter().chain(rest).collect()
         } else {
-            expand::push(r, &expanded, x, dx)?
+            expand::push(r, &expanded, primary, dx)?
         };
         dy.extend(y[DIFFERENTIABLE..].iter().map(|hidden| Tangent::zero(hidden.cols())));
         Ok(dy)
@@ -240,10 +260,17 @@ impl<T: Real> Primitive<T> for Coupling {
         let fused = dy[2..].iter().all(Option::is_none);
         let wide = dy.iter().flatten().any(|dy| dy.shape().tangents() > 1);
         if !fused || wide {
-            let expanded = self.spec.expand(x[0], x[1], &x[2..]);
-            return expand::pull(r, &expanded, x, dy, need);
+            let n = self.spec.primary();
+            let expanded = self.spec.expand(x[0], x[1], &x[2..n]);
+            let mut found = expand::pull(r, &expanded, &x[..n], dy, &need[..n])?;
+            found.resize(x.len(), None);
+            return Ok(found);
         }
         Ok(Pull::record(&self.spec, r, x, y, dy, need))
+    }
+
+    fn is_auxiliary(&self, input: usize) -> bool {
+        input >= self.spec.primary()
     }
 
     fn scratch(&self, _inputs: &[Shape], _rows: usize) -> usize {
@@ -254,7 +281,6 @@ impl<T: Real> Primitive<T> for Coupling {
 /// `(s, t)` of a tile of rows to `y`, `log|det|`, `tanh(s / c)` and `e^{±l}`.
 struct Step<'a, T> {
     spec: &'a Spec,
-    bias: &'a [T],
     raw: &'a [T],
     /// Room for `t`.
     shift: &'a mut [T],
@@ -275,15 +301,10 @@ impl<T: Real> Kernel for Step<'_, T> {
         let signed = if self.spec.generate { -c } else { c };
         let inverse = T::ONE / c;
         // Apart first, so that all that follows is one long loop, however few the columns.
-        let (of_s, of_t) = self.bias.split_at(m);
         let halves = self.tanh.chunks_exact_mut(m).zip(self.shift.chunks_exact_mut(m));
         for ((s, t), raw) in halves.zip(self.raw.chunks_exact(2 * m)) {
-            for ((s, &x), &b) in s.iter_mut().zip(raw).zip(of_s) {
-                *s = (x + b) * inverse;
-            }
-            for ((t, &x), &b) in t.iter_mut().zip(&raw[m..]).zip(of_t) {
-                *t = x + b;
-            }
+            s.iter_mut().zip(raw).for_each(|(s, &x)| *s = x * inverse);
+            t.iter_mut().zip(&raw[m..]).for_each(|(t, &x)| *t = x);
         }
         for s in self.tanh.iter_mut() {
             *s = lane::<Tanh, T, FMA>(*s);

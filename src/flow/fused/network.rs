@@ -3,7 +3,7 @@
 use crate::flow::conditioner::Activation;
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Kernel, Sigmoid, Tanh, dispatch, lane};
-use eigenflow_linalg::lines::{Right, times};
+use eigenflow_linalg::lines::{Right, affine, times};
 
 /// Rows that pass all layers together: their values stay in the first-level cache.
 pub(super) const TILE: usize = 64;
@@ -12,32 +12,43 @@ pub(super) const TILE: usize = 64;
 #[derive(Clone, Copy)]
 pub(super) struct Layer<'a, T> {
     pub weight: &'a [T],
+    /// `Wᵀ`, where it is there.
+    pub turned: Option<&'a [T]>,
     pub bias: &'a [T],
     pub inputs: usize,
     pub outputs: usize,
 }
 
-impl<T: Real> Layer<'_, T> {
-    /// `y = x Wᵀ` for `lines` lines.
+impl<'a, T: Real> Layer<'a, T> {
+    /// `y = x Wᵀ + b` for `lines` lines.
     pub fn apply(&self, y: &mut [T], x: &[T], lines: usize, scratch: &mut [T]) {
-        times(y, x, lines, Right::transposed(self.weight, self.outputs, self.inputs), scratch);
+        affine(y, x, lines, self.right(true), self.bias, scratch);
+    }
+
+    /// `dy = dx Wᵀ` for `lines` lines.
+    pub fn push(&self, dy: &mut [T], dx: &[T], lines: usize, scratch: &mut [T]) {
+        times(dy, dx, lines, self.right(true), scratch);
+    }
+
+    /// `Wᵀ` or `W`.
+    fn right(&self, transpose: bool) -> Right<'a, T> {
+        Right::either(self.weight, self.turned, self.outputs, self.inputs, transpose)
     }
 
     /// `dx = dy W` for `lines` lines.
     pub fn pull(&self, dx: &mut [T], dy: &[T], lines: usize, scratch: &mut [T]) {
-        times(dx, dy, lines, Right::plain(self.weight, self.outputs, self.inputs), scratch);
+        times(dx, dy, lines, self.right(false), scratch);
     }
 }
 
-/// `y = act(y + b)`, and the slope `act'` where it cannot be told from `y` alone.
-pub(super) fn activate<T: Real>(activation: Activation, y: &mut [T], bias: &[T], slope: Option<&mut [T]>) {
-    dispatch(Activate { activation, y, bias, slope });
+/// `y = act(y)`, and the slope `act'` where it cannot be told from `y` alone.
+pub(super) fn activate<T: Real>(activation: Activation, y: &mut [T], slope: Option<&mut [T]>) {
+    dispatch(Activate { activation, y, slope });
 }
 
 struct Activate<'a, T> {
     activation: Activation,
     y: &'a mut [T],
-    bias: &'a [T],
     slope: Option<&'a mut [T]>,
 }
 
@@ -46,41 +57,22 @@ impl<T: Real> Kernel for Activate<'_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let n = self.bias.len();
         match (self.activation, self.slope) {
-            (Activation::Tanh, _) => {
-                for y in self.y.chunks_exact_mut(n) {
-                    y.iter_mut().zip(self.bias).for_each(|(y, &b)| *y = lane::<Tanh, T, FMA>(*y + b));
-                }
-            }
+            (Activation::Tanh, _) => self.y.iter_mut().for_each(|y| *y = lane::<Tanh, T, FMA>(*y)),
             (Activation::Relu, _) => {
                 // The sign of a zero tells the side of the kink: +0 at and above it, -0 below.
                 let relu = |u: T| if u >= T::ZERO { u + T::ZERO } else { -T::ZERO };
-                for y in self.y.chunks_exact_mut(n) {
-                    y.iter_mut().zip(self.bias).for_each(|(y, &b)| {
-                        let u = *y + b;
-                        *y = if u.is_nan() { u } else { relu(u) };
-                    });
-                }
+                self.y.iter_mut().for_each(|y| *y = if y.is_nan() { *y } else { relu(*y) });
             }
             (Activation::Silu, Some(slope)) => {
-                for (y, slope) in self.y.chunks_exact_mut(n).zip(slope.chunks_exact_mut(n)) {
-                    for ((y, d), &b) in y.iter_mut().zip(slope).zip(self.bias) {
-                        let u = *y + b;
-                        let s = lane::<Sigmoid, T, FMA>(u);
-                        *y = u * s;
-                        *d = s * (T::ONE + u * (T::ONE - s));
-                    }
+                for (y, d) in self.y.iter_mut().zip(slope) {
+                    let u = *y;
+                    let s = lane::<Sigmoid, T, FMA>(u);
+                    *y = u * s;
+                    *d = s * (T::ONE + u * (T::ONE - s));
                 }
             }
-            (Activation::Silu, None) => {
-                for y in self.y.chunks_exact_mut(n) {
-                    y.iter_mut().zip(self.bias).for_each(|(y, &b)| {
-                        let u = *y + b;
-                        *y = u * lane::<Sigmoid, T, FMA>(u);
-                    });
-                }
-            }
+            (Activation::Silu, None) => self.y.iter_mut().for_each(|y| *y = *y * lane::<Sigmoid, T, FMA>(*y)),
         }
     }
 }

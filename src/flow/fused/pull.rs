@@ -6,14 +6,13 @@ use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangent
 use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
-use eigenflow_linalg::lines::add_outer;
+use eigenflow_linalg::lines::{add_lines, add_outer};
 use smallvec::smallvec;
 use std::sync::Arc;
 
 /// The backward step of a coupling.
 ///
-/// Inputs: the cotangents of `y` and of `log|det|` (those that there are), `a`, `b`, the parameters, `y` and
-/// what the coupling keeps. Outputs: the cotangents of `a` (if wanted), of `b`, and of the parameters (if
+/// Inputs: the cotangents of `y` and of `log|det|` (those that there are), all inputs of the coupling, `y` and what it keeps. Outputs: the cotangents of `a` (if wanted), of `b`, and of the parameters (if
 /// wanted), these as sums over rows.
 #[derive(Clone, Debug)]
 pub(super) struct Pull {
@@ -35,13 +34,13 @@ impl Pull {
         need: &[bool],
     ) -> Cotangents<'t, T> {
         let given = [dy[0].is_some(), dy[1].is_some()];
-        let wants = [need[0], need[2..].contains(&true)];
+        let wants = [need[0], need[2..spec.primary()].contains(&true)];
         let op = Self { spec: spec.clone(), given, wants };
         let inputs: Few<Var<'t, T>> =
             dy[..2].iter().flatten().chain(x).chain(&y[..1]).chain(&y[2..]).copied().collect();
         let mut out = r.apply_all(op, &inputs).into_iter();
         let mut found: Cotangents<'t, T> = smallvec![None; x.len()];
-        for (k, slot) in found.iter_mut().enumerate() {
+        for (k, slot) in found[..spec.primary()].iter_mut().enumerate() {
             let there = k == 1 || wants[usize::from(k > 1)];
             let cotangent = if there { out.next() } else { None };
             *slot = cotangent.filter(|_| need[k]);
@@ -56,7 +55,7 @@ impl Pull {
 
     /// Inputs that derivatives flow through: cotangents, `a`, `b`, parameters.
     fn primary(&self) -> usize {
-        self.cotangents() + 2 + self.spec.parameters()
+        self.cotangents() + self.spec.primary()
     }
 
     /// The same in basic primitives.
@@ -91,8 +90,9 @@ impl<T: Real> Primitive<T> for Pull {
         let (cotangents, rest) = cx.inputs.split_at(self.cotangents());
         let [a, b, rest @ ..] = rest else { return };
         let (parameters, rest) = rest.split_at(spec.parameters());
+        let (turned, rest) = rest.split_at(spec.turns().count());
         let [y, kept @ ..] = rest else { return };
-        let layers = spec.layers(parameters);
+        let layers = spec.layers(parameters, turned);
         let of_y = if self.given[0] { Some(cotangents[0]) } else { None };
         let of_log_det = if self.given[1] { cotangents.last().copied() } else { None };
 
@@ -122,7 +122,7 @@ impl<T: Real> Primitive<T> for Pull {
                 let dy = &here[..n * layer.outputs];
                 if let Some([weight, bias]) = to_parameters.get_mut(2 * k..2 * k + 2) {
                     add_outer(weight, dy, layer.outputs, x, layer.inputs);
-                    dispatch(AddLines { sum: bias, lines: dy });
+                    add_lines(bias, dy);
                 }
                 if let Some(slope) = slope {
                     let dx = &mut there[..n * layer.inputs];
@@ -210,23 +210,6 @@ impl<T: Real> Kernel for Step<'_, T> {
                 Some(g) => to.zip(&g[at]).zip(of).for_each(|((to, &g), of)| one(to, g, of)),
                 None => to.zip(of).for_each(|(to, of)| one(to, T::ZERO, of)),
             }
-        }
-    }
-}
-
-/// `sum += Σ` of lines.
-struct AddLines<'a, T> {
-    sum: &'a mut [T],
-    lines: &'a [T],
-}
-
-impl<T: Real> Kernel for AddLines<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for line in self.lines.chunks_exact(self.sum.len()) {
-            self.sum.iter_mut().zip(line).for_each(|(s, &x)| *s += x);
         }
     }
 }

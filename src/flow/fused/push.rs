@@ -68,8 +68,7 @@ enum Start {
     Diagonal { lines: Arc<[usize]>, tangents: usize },
 }
 
-/// Tangents of `y` from tangents of `a`: inputs the block or the rates, `a`, `b`, the parameters, `y` and what
-/// the coupling keeps.
+/// Tangents of `y` from tangents of `a`: inputs the block or the rates, all inputs of the coupling, `y` and what the coupling keeps.
 #[derive(Clone, Debug)]
 struct Push {
     spec: Arc<Spec>,
@@ -86,7 +85,7 @@ impl Push {
 
     /// Inputs that derivatives flow through: tangents or rates, `a`, `b`, parameters.
     fn primary(&self) -> usize {
-        3 + self.spec.parameters()
+        1 + self.spec.primary()
     }
 
     /// The same in basic primitives.
@@ -126,8 +125,9 @@ impl<T: Real> Primitive<T> for Push {
         let t = self.tangents(cx.input_shapes[0]);
         let [start, _, b, rest @ ..] = cx.inputs else { return };
         let (parameters, rest) = rest.split_at(spec.parameters());
+        let (turned, rest) = rest.split_at(spec.turns().count());
         let [y, kept @ ..] = rest else { return };
-        let layers = spec.layers(parameters);
+        let layers = spec.layers(parameters, turned);
         let (first, last) = (layers[0], layers[layers.len() - 1]);
 
         let most = Self::rows(t);
@@ -137,13 +137,18 @@ impl<T: Real> Primitive<T> for Push {
         let (beta, scratch) = scratch.split_at_mut(most * m);
         let (mut here, scratch) = scratch.split_at_mut(most * t * spec.widest());
         let (mut there, line) = scratch.split_at_mut(most * t * spec.widest());
-        if matches!(self.start, Start::Diagonal { .. }) {
-            for j in 0..p {
-                for i in 0..first.outputs {
-                    columns[j * first.outputs + i] = first.weight[i * p + j];
+        let columns = match (first.turned, &self.start) {
+            (Some(turned), _) => turned,
+            (None, Start::Block) => &[],
+            (None, Start::Diagonal { .. }) => {
+                for j in 0..p {
+                    for i in 0..first.outputs {
+                        columns[j * first.outputs + i] = first.weight[i * p + j];
+                    }
                 }
+                &*columns
             }
-        }
+        };
         let folded = spec.depth() > 0 && folds(m, t);
         let layers = if folded { &layers[..spec.depth()] } else { &layers[..] };
         for top in (0..cx.rows).step_by(most) {
@@ -155,8 +160,8 @@ impl<T: Real> Primitive<T> for Push {
                     Start::Diagonal { lines, .. } if k == 0 => {
                         dispatch(ScaleRows { rates: &start[tile(p)], lines, tangents: t, columns, out });
                     }
-                    Start::Block if k == 0 => layer.apply(out, &start[tile(t * p)], n * t, line),
-                    _ => layer.apply(out, &here[..n * t * layer.inputs], n * t, line),
+                    Start::Block if k == 0 => layer.push(out, &start[tile(t * p)], n * t, line),
+                    _ => layer.push(out, &here[..n * t * layer.inputs], n * t, line),
                 }
                 if k < spec.depth() {
                     spec.slope(kept, k).rows(tile(layer.outputs)).push(out, layer.outputs, t);

@@ -187,6 +187,7 @@ pub fn every_path() -> Vec<Trial> {
             (20, 18, &[]),
             (5, 16, &[7]),
             (13, 3, &[20, 4, 2]),
+            (4, 16, &[16, 24]),
         ] {
             all.push(fixed(passed, moved, hidden, activation, (k + passed) % 2 == 0));
         }

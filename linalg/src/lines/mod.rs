@@ -1,10 +1,15 @@
 //! Products of the lines of a batch with one matrix, such that a line's result never depends on the others.
 //!
 //! Two things stand between a general product and that promise: a single line would take matrix-vector
-//! kernels, which round differently, and a result of few columns wastes most of a vector register.
+//! kernels, which round differently, and a result of few columns wastes most of a vector register. Where lines are whole
+//! vectors and the matrix stays in the cache a kernel of our own is faster than a general product besides: it packs nothing.
+
+pub(crate) mod block;
+mod dots;
 
 use crate::Real;
-use crate::elementary::{Kernel, dispatch};
+use block::{Product, Start};
+pub(crate) use dots::dot;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -34,6 +39,17 @@ impl<'a, T: Real> Right<'a, T> {
     /// `Wᵀ`.
     pub fn transposed(data: &'a [T], rows: usize, cols: usize) -> Self {
         Self { data, rows, cols, transpose: true }
+    }
+
+    /// `W`, or `Wᵀ` if `transpose`, by the numbers of `W` (`rows x cols`) or those of `Wᵀ`, if they are at hand: whichever takes less time.
+    pub fn either(w: &'a [T], turned: Option<&'a [T]>, rows: usize, cols: usize, transpose: bool) -> Self {
+        let by_dots = if transpose { rows } else { cols } <= DOTS;
+        match turned {
+            Some(turned) if by_dots != transpose => {
+                Self { data: turned, rows: cols, cols: rows, transpose: !transpose }
+            }
+            _ => Self { data: w, rows, cols, transpose },
+        }
     }
 
     /// Inner and outer extent of `X W`.
@@ -68,27 +84,67 @@ impl<'a, T: Real> Right<'a, T> {
 /// assert_eq!(y, [11.0, 30.0]);
 /// ```
 pub fn times<T: Real>(y: &mut [T], x: &[T], lines: usize, w: Right<'_, T>, scratch: &mut [T]) {
+    product(y, x, lines, w, None, scratch);
+}
+
+/// `Y = X W + b` for every line of `x`, as [`times`].
+///
+/// # Panics
+/// If lengths do not fit.
+///
+/// ```
+/// use eigenflow_linalg::lines::{Right, affine};
+/// let mut y = [0.0; 2];
+/// affine(&mut y, &[1.0, 2.0, 10.0, 0.0], 2, Right::plain(&[3.0, 4.0], 2, 1), &[0.5], &mut [0.0; 6]);
+/// assert_eq!(y, [11.5, 30.5]);
+/// ```
+pub fn affine<T: Real>(y: &mut [T], x: &[T], lines: usize, w: Right<'_, T>, bias: &[T], scratch: &mut [T]) {
+    assert_eq!(bias.len(), w.extents().1, "a number for each column");
+    product(y, x, lines, w, Some(bias), scratch);
+}
+
+fn product<T: Real>(
+    y: &mut [T],
+    x: &[T],
+    lines: usize,
+    w: Right<'_, T>,
+    bias: Option<&[T]>,
+    scratch: &mut [T],
+) {
     let (k, n) = w.extents();
     assert!(x.len() == lines * k && y.len() == lines * n, "{lines} lines of {k} and {n} columns");
     if y.is_empty() {
         return;
     }
     if w.transpose && n <= DOTS && k > 0 {
-        return dispatch(Dots { y, x, w: w.data, k });
+        return dots::dots(y, x, w.data, bias, k);
     }
+    if !w.transpose && block::fits(k, n) {
+        let start = bias.map_or(Start::Zero, Start::Bias);
+        return block::product(Product { y, x, strides: [k, 1], w: w.data, n, start });
+    }
+    if let Some(bias) = bias {
+        y.chunks_exact_mut(n).for_each(|y| y.copy_from_slice(bias));
+    }
+    let accum = if bias.is_some() { Accum::Add } else { Accum::Replace };
     if lines == 1 {
         let (two, products) = scratch[..2 * (k + n)].split_at_mut(2 * k);
         two.fill(T::ZERO);
         two[..k].copy_from_slice(x);
+        products[..n].copy_from_slice(y);
+        products[n..].fill(T::ZERO);
         let x = MatRef::from_row_major_slice(two, 2, k);
-        let to = MatMut::from_row_major_slice_mut(products, 2, n);
-        matmul(to, Accum::Replace, x, w.view(), T::ONE, Par::Seq);
+        matmul(MatMut::from_row_major_slice_mut(&mut *products, 2, n), accum, x, w.view(), T::ONE, Par::Seq);
         y.copy_from_slice(&products[..n]);
     } else {
         let x = MatRef::from_row_major_slice(x, lines, k);
-        let to = MatMut::from_row_major_slice_mut(y, lines, n);
-        matmul(to, Accum::Replace, x, w.view(), T::ONE, Par::Seq);
+        matmul(MatMut::from_row_major_slice_mut(y, lines, n), accum, x, w.view(), T::ONE, Par::Seq);
     }
+}
+
+/// Whether `X Wᵀ` of `k` terms and `n` columns takes less time if the numbers of `Wᵀ` are at hand ([`Right::either`]).
+pub fn is_sooner_transposed(k: usize, n: usize) -> bool {
+    n > DOTS && block::fits(k, n)
 }
 
 /// Lets the calling thread take what memory it keeps for products, which it otherwise does at its first one.
@@ -97,7 +153,7 @@ pub fn prepare_thread<T: Real>() {
     let (x, mut y) = ([T::ONE; N * N], [T::ZERO; N * N]);
     let right = Right::transposed(&x, N, N);
     times(&mut y, &x, N, right, &mut []);
-    add_outer(&mut y, &x, N, &x, N);
+    add_outer(&mut y[..N], &x[..N * 8], 8, &x[..N * 8], 8);
     std::hint::black_box(&y);
 }
 
@@ -105,38 +161,65 @@ pub fn prepare_thread<T: Real>() {
 ///
 /// # Panics
 /// If lengths do not fit.
+///
+/// ```
+/// let mut out = [100.0, 0.0];
+/// // Two lines of one number each, and of two.
+/// eigenflow_linalg::lines::add_outer(&mut out, &[1.0, 10.0], 1, &[1.0, 2.0, 3.0, 4.0], 2);
+/// assert_eq!(out, [131.0, 42.0]);
+/// ```
 pub fn add_outer<T: Real>(out: &mut [T], x: &[T], k: usize, y: &[T], n: usize) {
+    if out.is_empty() {
+        return;
+    }
     let lines = x.len().checked_div(k).unwrap_or(0);
+    assert!(x.len() == lines * k && y.len() == lines * n && out.len() == k * n, "{k} and {n} columns");
+    if block::fits(lines, n) {
+        return block::product(Product { y: out, x, strides: [1, k], w: y, n, start: Start::Sum });
+    }
+    if n == 1 && block::fits(lines, k) {
+        return block::product(Product { y: out, x: y, strides: [1, 1], w: x, n: k, start: Start::Sum });
+    }
     let to = MatMut::from_row_major_slice_mut(out, k, n);
     let x = MatRef::from_row_major_slice(x, lines, k);
     let y = MatRef::from_row_major_slice(y, lines, n);
     matmul(to, Accum::Add, x.transpose(), y, T::ONE, Par::Seq);
 }
 
-/// Every line of `x` against every row of `w`, both of `k` numbers.
-struct Dots<'a, T> {
-    y: &'a mut [T],
-    x: &'a [T],
-    w: &'a [T],
-    k: usize,
+/// `sum += Σ` of lines as long as `sum`, one after the other.
+///
+/// # Panics
+/// If lengths do not fit.
+///
+/// ```
+/// let mut sum = [100.0, 0.0];
+/// eigenflow_linalg::lines::add_lines(&mut sum, &[1.0, 2.0, 3.0, 4.0]);
+/// assert_eq!(sum, [104.0, 6.0]);
+/// ```
+pub fn add_lines<T: Real>(sum: &mut [T], lines: &[T]) {
+    let n = sum.len();
+    assert!(lines.len().is_multiple_of(n.max(1)), "lines of {n} numbers");
+    if n == 0 {
+        return;
+    }
+    if block::fits(lines.len() / n, n) {
+        // Times one: nothing is rounded that a sum would not round.
+        return block::product(Product {
+            y: sum,
+            x: &[T::ONE],
+            strides: [0, 0],
+            w: lines,
+            n,
+            start: Start::Sum,
+        });
+    }
+    for line in lines.chunks_exact(n) {
+        sum.iter_mut().zip(line).for_each(|(s, &x)| *s += x);
+    }
 }
 
 /// Partial sums of a dot product: enough for one vector of the widest registers.
 const PARTS: usize = 16;
-
-impl<T: Real> Kernel for Dots<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let n = self.w.len() / self.k;
-        for (y, x) in self.y.chunks_exact_mut(n).zip(self.x.chunks_exact(self.k)) {
-            for (y, w) in y.iter_mut().zip(self.w.chunks_exact(self.k)) {
-                *y = dot::<T, FMA>(x, w);
-            }
-        }
-    }
-}
 
 /// `Σ x` in a fixed order: as many partial sums as a vector register holds, for numbers enough to fill one.
 ///
@@ -174,24 +257,10 @@ fn tree<T: Real>(mut parts: [T; PARTS]) -> T {
     parts[0]
 }
 
-/// `Σ x w` in a fixed order: [`PARTS`] partial sums, added as a tree, then the rest.
-#[inline(always)]
-pub(crate) fn dot<T: Real, const FMA: bool>(x: &[T], w: &[T]) -> T {
-    let fused = |a: T, b: T, c: T| if FMA { a.mul_add(b, c) } else { a * b + c };
-    let mut parts = [T::ZERO; PARTS];
-    let (xs, ws) = (x.chunks_exact(PARTS), w.chunks_exact(PARTS));
-    let (rest_x, rest_w) = (xs.remainder(), ws.remainder());
-    for (x, w) in xs.zip(ws) {
-        for i in 0..PARTS {
-            parts[i] = fused(x[i], w[i], parts[i]);
-        }
-    }
-    rest_x.iter().zip(rest_w).fold(tree(parts), |sum, (&x, &w)| fused(x, w, sum))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elementary::Kernel;
     use crate::elementary::levels::Level;
 
     fn levels_agree<T: Real>(k: usize, n: usize) {
@@ -200,7 +269,7 @@ mod tests {
         let w: Vec<T> = (0..k * n).map(|i| number(3 * i + 1)).collect();
         let by = |level: Level| {
             let mut y = vec![T::NAN; 5 * n];
-            level.kernel(Dots { y: &mut y, x: &x, w: &w, k });
+            level.run(dots::Dots { y: &mut y, x: &x, w: &w, bias: None, k });
             y
         };
         let mut best = vec![T::NAN; 5 * n];
@@ -254,7 +323,7 @@ mod tests {
     #[test]
     fn a_line_does_not_depend_on_the_others() {
         for k in [1, 2, 7, 16, 33, 64] {
-            for n in [1, 2, 4, 5, 64] {
+            for n in [1, 2, 4, 5, 8, 24, 64] {
                 for transpose in [false, true] {
                     let number = |i: usize| ((i * 37 + 11) % 101) as f32 / 17.0 - 3.0;
                     let x: Vec<f32> = (0..67 * k).map(number).collect();
@@ -275,6 +344,64 @@ mod tests {
                                 (0..k).map(|i| (x[line * k + i] as f64 * entry(i) as f64).abs()).sum();
                             assert!((*one as f64 - exact).abs() <= k as f64 * 1.2e-7 * size);
                         }
+                    }
+                }
+            }
+        }
+    }
+
+    /// With a bias, from either storage of the matrix, for one line and for many.
+    #[test]
+    fn affine_maps_are_products_and_a_bias() {
+        for k in [1, 3, 64] {
+            for n in [1, 4, 5, 8, 40] {
+                for transpose in [false, true] {
+                    let number = |i: usize| ((i * 37 + 11) % 101) as f64 / 17.0 - 3.0;
+                    let x: Vec<f64> = (0..9 * k).map(number).collect();
+                    let (rows, cols) = if transpose { (n, k) } else { (k, n) };
+                    let w: Vec<f64> = (0..k * n).map(|i| number(3 * i + 1)).collect();
+                    let turned: Vec<f64> = (0..k * n).map(|i| w[i % rows * cols + i / rows]).collect();
+                    let bias: Vec<f64> = (0..n).map(|i| number(5 * i + 2)).collect();
+                    for turned in [None, Some(&turned[..])] {
+                        let right = Right::either(&w, turned, rows, cols, transpose);
+                        let mut scratch = vec![f64::NAN; Right::<f64>::scratch(k, n)];
+                        for lines in [1, 9] {
+                            let mut y = vec![f64::NAN; lines * n];
+                            affine(&mut y, &x[..lines * k], lines, right, &bias, &mut scratch);
+                            for (at, y) in y.iter().enumerate() {
+                                let entry =
+                                    |i: usize| w[if transpose { at % n * k + i } else { i * n + at % n }];
+                                let exact: f64 =
+                                    (0..k).map(|i| x[at / n * k + i] * entry(i)).sum::<f64>() + bias[at % n];
+                                // Sums of `k + 1` terms below 9 in magnitude, in two orders.
+                                let bound = (k + 1) as f64 * f64::EPSILON * 9.0 * (k + 1) as f64;
+                                assert!((y - exact).abs() <= bound, "{k} {n} {transpose} {lines}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whole numbers, so every order of the sums gives the same.
+    #[test]
+    fn sums_over_lines_are_added() {
+        for lines in [0, 1, 5, 64] {
+            for (k, n) in [(1, 1), (3, 1), (16, 1), (1, 16), (6, 8), (64, 64), (5, 3), (2, 64)] {
+                let whole = |i: usize, by: usize| ((i * by) % 13) as f64 - 6.0;
+                let x: Vec<f64> = (0..lines * k).map(|i| whole(i, 5)).collect();
+                let y: Vec<f64> = (0..lines * n).map(|i| whole(i, 7)).collect();
+                let mut out: Vec<f64> = (0..k * n).map(|i| whole(i, 3)).collect();
+                add_outer(&mut out, &x, k, &y, n);
+                let mut sum = vec![0.5; n];
+                add_lines(&mut sum, &y);
+                for j in 0..n {
+                    let exact: f64 = (0..lines).map(|l| y[l * n + j]).sum();
+                    assert!(sum[j] == 0.5 + exact, "{lines} {n}");
+                    for i in 0..k {
+                        let exact: f64 = (0..lines).map(|l| x[l * k + i] * y[l * n + j]).sum();
+                        assert!(out[i * n + j] == whole(i * n + j, 3) + exact, "{lines} {k} {n}");
                     }
                 }
             }
