@@ -396,14 +396,11 @@ mod tests {
                 add_outer(&mut out, &x, k, &y, n);
                 let mut sum = vec![0.5; n];
                 add_lines(&mut sum, &y);
-                for j in 0..n {
-                    let exact: f64 = (0..lines).map(|l| y[l * n + j]).sum();
-                    assert!(sum[j] == 0.5 + exact, "{lines} {n}");
-                    for i in 0..k {
-                        let exact: f64 = (0..lines).map(|l| x[l * k + i] * y[l * n + j]).sum();
-                        assert!(out[i * n + j] == whole(i * n + j, 3) + exact, "{lines} {k} {n}");
-                    }
-                }
+                let of = |a: &dyn Fn(usize) -> f64| (0..lines).map(a).sum::<f64>();
+                let sums: Vec<f64> = (0..n).map(|j| 0.5 + of(&|l| y[l * n + j])).collect();
+                assert_eq!(sum, sums, "{lines} {n}");
+                let entry = |at: usize| whole(at, 3) + of(&|l| x[l * k + at / n] * y[l * n + at % n]);
+                assert_eq!(out, (0..k * n).map(entry).collect::<Vec<f64>>(), "{lines} {k} {n}");
             }
         }
     }
