@@ -26,8 +26,10 @@ mod small;
 pub mod subspace;
 pub mod svd;
 mod take_off;
+mod transpose;
 pub mod triangular;
 
 pub use error::Error;
 pub use matrix::{Batch, Matrix};
 pub use scalar::Real;
+pub use transpose::transpose;

@@ -141,7 +141,11 @@ fn parsed() -> Result<Result<Cli, clap::Error>, Failure> {
 fn run(cli: &Cli) -> Result<(), Failure> {
     interrupt::install();
     let session = Session::new(&cli.global)?;
-    let s = &session;
+    // By a thread of the pool: one from outside would sleep while a training step runs, and be woken after it.
+    rayon::scope(|_| command(&session, cli))
+}
+
+fn command(s: &Session, cli: &Cli) -> Result<(), Failure> {
     if s.global.context.is_some() && !cli.command.takes_context() {
         return Err(Failure::Input(
             "--context: goes with commands that evaluate or train a conditional model".to_owned(),

@@ -52,6 +52,9 @@ pub(crate) enum Dtype {
     F64,
 }
 
+/// Bytes of stack of a thread: those of a main thread on most systems.
+const STACK: usize = 8 << 20;
+
 /// A running command.
 pub(crate) struct Session {
     pub global: Global,
@@ -60,17 +63,19 @@ pub(crate) struct Session {
 impl Session {
     /// Sets the number of threads.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let mut pool = rayon::ThreadPoolBuilder::new().stack_size(STACK);
         if let Some(threads) = global.threads {
             // Beyond this a system refuses threads one by one, and late.
             const MOST: usize = 1024;
             if threads.get() > MOST {
                 return Err(Failure::Input(format!("--threads {threads}: give at most {MOST}")));
             }
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.get())
-                .build_global()
-                .map_err(|e| Failure::Input(format!("--threads {threads}: {e}; give fewer")))?;
+            pool = pool.num_threads(threads.get());
         }
+        pool.build_global().map_err(|e| {
+            let threads = global.threads.map_or_else(|| "as many as processors".into(), |t| t.to_string());
+            Failure::Input(format!("--threads {threads}: {e}; give fewer"))
+        })?;
         Ok(Self { global: global.clone() })
     }
 

@@ -6,6 +6,7 @@ use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::lines::{self, Right};
+use eigenflow_linalg::transpose;
 use smallvec::smallvec;
 
 /// `x W` or `x Wᵀ`: every line of `x` times a shared matrix.
@@ -149,11 +150,7 @@ impl Linear for Transpose {
 
     fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let Shape::Shared { rows, cols } = cx.input_shapes[0] else { return };
-        for i in 0..rows {
-            for j in 0..cols {
-                cx.outputs[0][j * rows + i] = cx.inputs[0][i * cols + j];
-            }
-        }
+        transpose(cx.outputs[0], cx.inputs[0], rows, cols);
     }
 
     fn push<'t, T: Real>(
