@@ -70,33 +70,54 @@ fn several<C: Lanes, const L: usize>(
 #[inline(always)]
 pub(crate) fn dot<C: Lanes, const K: usize>(c: C, x: &[C::T], w: [&[C::T]; K]) -> [C::T; K] {
     let whole = x.len() / PARTS * PARTS;
-    let vectors = PARTS / C::COUNT;
     let xs: &[C::V] = cast_slice(&x[..whole]);
     let mut ws = [xs; K];
     for k in 0..K {
-        ws[k] = &cast_slice(&w[k][..whole])[..xs.len()];
+        ws[k] = cast_slice(&w[k][..whole]);
     }
-    let mut parts = [[c.splat(C::T::ZERO); PARTS]; K];
-    for at in (0..xs.len()).step_by(vectors) {
-        for i in 0..vectors {
-            for k in 0..K {
-                parts[k][i] = c.mul_add(xs[at + i], ws[k][at + i], parts[k][i]);
+    let parts = match PARTS / C::COUNT {
+        1 => partial::<C, K, 1>(c, xs, ws),
+        2 => partial::<C, K, 2>(c, xs, ws),
+        4 => partial::<C, K, 4>(c, xs, ws),
+        8 => partial::<C, K, 8>(c, xs, ws),
+        _ => partial::<C, K, PARTS>(c, xs, ws),
+    };
+    let mut sums = [C::T::ZERO; K];
+    for k in 0..K {
+        sums[k] = c.sum(parts[k]);
+        for (&x, &w) in x[whole..].iter().zip(&w[k][whole..]) {
+            sums[k] = if C::FUSED { x.mul_add(w, sums[k]) } else { x * w + sums[k] };
+        }
+    }
+    sums
+}
+
+/// Sums of every [`PARTS`]-th product, in `N` vectors, and of these as a tree down to one vector.
+#[inline(always)]
+fn partial<C: Lanes, const K: usize, const N: usize>(c: C, xs: &[C::V], ws: [&[C::V]; K]) -> [C::V; K] {
+    let (xs, _) = xs.as_chunks::<N>();
+    let mut lines = [xs; K];
+    for k in 0..K {
+        lines[k] = &ws[k].as_chunks::<N>().0[..xs.len()];
+    }
+    let mut parts = [[c.splat(C::T::ZERO); N]; K];
+    for (at, x) in xs.iter().enumerate() {
+        for k in 0..K {
+            for i in 0..N {
+                parts[k][i] = c.mul_add(x[i], lines[k][at][i], parts[k][i]);
             }
         }
     }
-    let mut sums = [C::T::ZERO; K];
+    let mut first = [c.splat(C::T::ZERO); K];
     for k in 0..K {
-        let mut half = vectors / 2;
+        let mut half = N / 2;
         while half > 0 {
             for i in 0..half {
                 parts[k][i] = c.add(parts[k][i], parts[k][i + half]);
             }
             half /= 2;
         }
-        sums[k] = c.sum(parts[k][0]);
-        for (&x, &w) in x[whole..].iter().zip(&w[k][whole..]) {
-            sums[k] = if C::FUSED { x.mul_add(w, sums[k]) } else { x * w + sums[k] };
-        }
+        first[k] = parts[k][0];
     }
-    sums
+    first
 }

@@ -186,6 +186,10 @@ pub fn add_outer<T: Real>(out: &mut [T], x: &[T], k: usize, y: &[T], n: usize) {
     matmul(to, Accum::Add, x.transpose(), y, T::ONE, Par::Seq);
 }
 
+fn add<'a, T: Real>(sum: &mut [T], lines: impl Iterator<Item = &'a [T]>) {
+    lines.for_each(|line| sum.iter_mut().zip(line).for_each(|(s, &x)| *s += x));
+}
+
 /// `sum += Σ` of lines as long as `sum`, one after the other.
 ///
 /// # Panics
@@ -213,9 +217,14 @@ pub fn add_lines<T: Real>(sum: &mut [T], lines: &[T]) {
             start: Start::Sum,
         });
     }
-    for line in lines.chunks_exact(n) {
-        sum.iter_mut().zip(line).for_each(|(s, &x)| *s += x);
+    if n < PARTS && PARTS.is_multiple_of(n) {
+        // As longer lines first, which vectors add.
+        let (long, rest) = lines.split_at(lines.len() / PARTS * PARTS);
+        let mut parts = [T::ZERO; PARTS];
+        add_lines(&mut parts, long);
+        return add(&mut *sum, parts.chunks_exact(n).chain(rest.chunks_exact(n)));
     }
+    add(sum, lines.chunks_exact(n));
 }
 
 /// Partial sums of a dot product: enough for one vector of the widest registers.

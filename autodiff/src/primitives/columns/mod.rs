@@ -44,6 +44,31 @@ pub struct Scatter {
 #[derive(Clone, Copy, Debug)]
 pub struct Concat;
 
+/// Where columns stand in lines of so many.
+#[derive(Clone, Copy)]
+struct Part {
+    columns: usize,
+    start: usize,
+}
+
+/// Copies `len` columns of every line.
+fn copy_columns<T: Real>(y: &mut [T], to: Part, x: &[T], from: Part, len: usize) {
+    /// Fewer columns are copied one after the other: a call for each line would take longer than its numbers.
+    const FEW: usize = 4;
+    if len == 0 {
+        return;
+    }
+    let lines = y.chunks_exact_mut(to.columns).zip(x.chunks_exact(from.columns));
+    if len > FEW {
+        lines.for_each(|(y, x)| y[to.start..][..len].copy_from_slice(&x[from.start..][..len]));
+        return;
+    }
+    for column in 0..len {
+        let lines = y.chunks_exact_mut(to.columns).zip(x.chunks_exact(from.columns));
+        lines.for_each(|(y, x)| y[to.start + column] = x[from.start + column]);
+    }
+}
+
 impl Linear for Slice {
     fn name(&self) -> &'static str {
         "slice"
@@ -57,13 +82,8 @@ impl Linear for Slice {
     }
 
     fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
-        if self.len == 0 {
-            return;
-        }
-        let lines = cx.inputs[0].chunks_exact(cx.input_shapes[0].cols());
-        for (y, x) in cx.outputs[0].chunks_exact_mut(self.len).zip(lines) {
-            y.copy_from_slice(&x[self.start..self.start + self.len]);
-        }
+        let from = Part { columns: cx.input_shapes[0].cols(), start: self.start };
+        copy_columns(cx.outputs[0], Part { columns: self.len, start: 0 }, cx.inputs[0], from, self.len);
     }
 
     fn push<'t, T: Real>(
@@ -100,13 +120,8 @@ impl Linear for Embed {
     fn eval<T: Real>(&self, cx: &mut Eval<'_, '_, T>) {
         let len = cx.input_shapes[0].cols();
         cx.outputs[0].fill(T::ZERO);
-        if len == 0 {
-            return;
-        }
-        let lines = cx.inputs[0].chunks_exact(len);
-        for (y, x) in cx.outputs[0].chunks_exact_mut(self.total).zip(lines) {
-            y[self.start..self.start + len].copy_from_slice(x);
-        }
+        let to = Part { columns: self.total, start: self.start };
+        copy_columns(cx.outputs[0], to, cx.inputs[0], Part { columns: len, start: 0 }, len);
     }
 
     fn push<'t, T: Real>(
@@ -223,11 +238,8 @@ impl<T: Real> Primitive<T> for Concat {
         let mut at = 0;
         for (x, shape) in cx.inputs.iter().zip(cx.input_shapes) {
             let len = shape.cols();
-            if len > 0 {
-                for (y, x) in cx.outputs[0].chunks_exact_mut(total).zip(x.chunks_exact(len)) {
-                    y[at..at + len].copy_from_slice(x);
-                }
-            }
+            let to = Part { columns: total, start: at };
+            copy_columns(cx.outputs[0], to, x, Part { columns: len, start: 0 }, len);
             at += len;
         }
     }
