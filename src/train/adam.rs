@@ -25,35 +25,73 @@ impl<T: Real> Adam<T> {
         Self { moments: [zeros.clone(), zeros], steps: 0 }
     }
 
-    /// Begins a step: what follows updates each parameter once.
-    pub fn begin(&mut self) {
+    /// Updates all parameters in place, in the order of their moments, with their gradients scaled by `scale`, at the rate `rate`.
+    pub fn step(&mut self, changes: &mut [Change<'_, T>], scale: f64, rate: f64) {
         self.steps += 1;
-    }
-
-    /// Updates parameter `k` in place, with its gradient scaled by `scale`, at the rate `rate` and the decay `decay`.
-    pub fn update(
-        &mut self,
-        k: usize,
-        parameter: &mut [T],
-        gradient: &[T],
-        scale: f64,
-        rate: f64,
-        decay: f64,
-    ) {
         let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let correct1 = 1.0 - BETA1.powi(steps);
         let correct2 = 1.0 - BETA2.powi(steps);
         let [m, v] = &mut self.moments;
-        dispatch(Step {
-            parameter,
-            gradient,
-            moments: [&mut m[k], &mut v[k]],
-            scale: T::of(scale),
-            rate: T::of(rate / correct1),
-            root: T::of(correct2.sqrt().recip()),
-            keep: T::of(1.0 - rate * decay),
-        });
+        let factors = Factors { scale, rate, first: correct1.recip(), root: correct2.sqrt().recip() };
+        // A thread from outside of the pool would wait longer for it than the work takes.
+        halves(changes, m, v, &factors, rayon::current_thread_index().is_some());
     }
+}
+
+/// A parameter, its gradient and its decay `λ`.
+pub(crate) struct Change<'a, T> {
+    pub parameter: &'a mut [T],
+    pub gradient: &'a [T],
+    pub decay: f64,
+}
+
+/// What all parameters have in common.
+struct Factors {
+    scale: f64,
+    rate: f64,
+    /// `1 / (1 - β₁^t)`
+    first: f64,
+    /// `1 / √(1 - β₂^t)`
+    root: f64,
+}
+
+/// Fewer numbers are one thread's: some 10 microseconds.
+const GRAIN: usize = 1 << 14;
+
+/// Two threads take a half each, and so on; the other threads have just done their shards and are awake.
+fn halves<T: Real>(
+    changes: &mut [Change<'_, T>],
+    m: &mut [Vec<T>],
+    v: &mut [Vec<T>],
+    factors: &Factors,
+    parallel: bool,
+) {
+    let numbers: usize = changes.iter().map(|c| c.gradient.len()).sum();
+    if !parallel || changes.len() < 2 || numbers < GRAIN {
+        for (Change { parameter, gradient, decay }, (m, v)) in changes.iter_mut().zip(m.iter_mut().zip(v)) {
+            dispatch(Step {
+                parameter,
+                gradient,
+                moments: [m, v],
+                scale: T::of(factors.scale),
+                rate: T::of(factors.rate * factors.first),
+                root: T::of(factors.root),
+                keep: T::of(1.0 - factors.rate * *decay),
+            });
+        }
+        return;
+    }
+    let mut before = 0;
+    let middle = changes.iter().position(|c| {
+        before += c.gradient.len();
+        2 * before > numbers
+    });
+    let middle = middle.unwrap_or(0).clamp(1, changes.len() - 1);
+    let (changes, (m, v)) = (changes.split_at_mut(middle), (m.split_at_mut(middle), v.split_at_mut(middle)));
+    rayon::join(
+        || halves(changes.0, m.0, v.0, factors, parallel),
+        || halves(changes.1, m.1, v.1, factors, parallel),
+    );
 }
 
 /// One step of one parameter, with its corrections.
@@ -93,8 +131,7 @@ mod tests {
     fn first_step_has_the_size_of_the_rate() {
         let mut adam = Adam::<f64>::new([2].into_iter());
         let mut p = [1.0, -1.0];
-        adam.begin();
-        adam.update(0, &mut p, &[1e3, -1e-3], 1.0, 0.1, 0.0);
+        adam.step(&mut [Change { parameter: &mut p, gradient: &[1e3, -1e-3], decay: 0.0 }], 1.0, 0.1);
         assert!((p[0] - 0.9).abs() < 1e-6 && (p[1] + 0.9).abs() < 1e-5);
     }
 
@@ -111,15 +148,38 @@ mod tests {
             (1.71 + 0.1 / 19.0) * 0.95 - 0.1 * (0.291 / 0.271) / (0.010_997_001_f64 / 0.002_997_001).sqrt(),
         ];
         for (g, expected) in [1.0, -1.0, 3.0].into_iter().zip(by_hand) {
-            adam.begin();
-            adam.update(0, &mut p, &[g], 1.0, 0.1, 0.5);
+            adam.step(&mut [Change { parameter: &mut p, gradient: &[g], decay: 0.5 }], 1.0, 0.1);
             assert!((p[0] - expected).abs() < 1e-7, "{} and {expected}", p[0]);
         }
         // The penalty form, λw added to the gradient, is another trajectory: its first step keeps the size of the rate.
         let mut coupled = Adam::<f64>::new([1].into_iter());
         let mut q = [2.0];
-        coupled.begin();
-        coupled.update(0, &mut q, &[1.0 + 0.5 * 2.0], 1.0, 0.1, 0.0);
+        coupled.step(&mut [Change { parameter: &mut q, gradient: &[1.0 + 0.5 * 2.0], decay: 0.0 }], 1.0, 0.1);
         assert!((q[0] - 1.9).abs() < 1e-6);
+    }
+
+    /// Many parameters, in one piece by a thread from outside and in halves by those of a pool: the same bits.
+    #[test]
+    fn threads_change_no_bit() {
+        let sizes = [1, 7000, 40_000, 3, 12_000, 1];
+        let steps = || {
+            let mut adam = Adam::<f32>::new(sizes.into_iter());
+            let mut parameters: Vec<Vec<f32>> = sizes.iter().map(|&n| vec![0.5; n]).collect();
+            for step in 1..=3 {
+                let number = |i: usize| ((i * 37 + step * 11) % 101) as f32 / 17.0 - 3.0;
+                let gradients: Vec<Vec<f32>> = sizes.iter().map(|&n| (0..n).map(number).collect()).collect();
+                let pairs = parameters.iter_mut().zip(&gradients);
+                let mut changes: Vec<_> =
+                    pairs.map(|(parameter, gradient)| Change { parameter, gradient, decay: 0.1 }).collect();
+                adam.step(&mut changes, 1.0, 0.01);
+            }
+            parameters
+        };
+        let alone = steps();
+        assert!(alone.iter().flatten().all(|p| (p - 0.5).abs() > 1e-3), "every parameter moves");
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert!(pool.install(steps) == alone, "{threads} threads");
+        }
     }
 }

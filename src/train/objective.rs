@@ -56,7 +56,7 @@ pub(crate) fn jacobian_norm<'t, T: Real>(
 /// `trained`, the new values of `updated`.
 pub(crate) struct Step<T> {
     pub program: Program<T>,
-    /// Parameters whose gradients are outputs.
+    /// Parameters whose gradients are outputs, in ascending order.
     pub trained: Vec<usize>,
     /// Frozen parameters with new values (batch statistics).
     pub updated: Vec<usize>,
@@ -76,8 +76,9 @@ pub(crate) fn step<T: Real>(
     let of_layers = core.clone().flat_map(|k| flow.parameters_of(k));
     let of_core: Vec<usize> =
         of_layers.chain(flow.base_parameters()).chain(flow.dequantizer_parameters()).collect();
-    let trained: Vec<usize> =
+    let mut trained: Vec<usize> =
         of_core.into_iter().filter(|&k| flow.parameters()[k].role.is_trained()).collect();
+    trained.sort_unstable();
     let mut updated = Vec::new();
     let program = Program::try_record(|r| {
         let x = r.batch(flow.dim());

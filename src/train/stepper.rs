@@ -1,6 +1,6 @@
 //! One training step: the objective and its gradient, Adam in place, and the average of weights.
 
-use super::adam::Adam;
+use super::adam::{Adam, Change};
 use super::average::Average;
 use super::gauge::Contrast;
 use super::objective::{Penalty, Step, step};
@@ -120,12 +120,7 @@ impl<T: Real> Stepper<T> {
             return Err(Error::StepNotFinite { parameter: self.not_finite() });
         }
         let scale = if norm > self.clip { self.clip / norm } else { 1.0 };
-        self.adam.begin();
-        for (i, &p) in self.step.trained.iter().enumerate() {
-            let parameter = &mut flow.parameters_mut()[p];
-            let decay = if parameter.role == Role::Weight { self.weight_decay } else { 0.0 };
-            self.adam.update(i, &mut parameter.data, &self.outputs[2 + i], scale, rate, decay);
-        }
+        self.descend(flow, scale, rate);
         let first = 2 + self.step.trained.len();
         for (i, &p) in self.step.updated.iter().enumerate() {
             flow.parameters_mut()[p].data.copy_from_slice(&self.outputs[first + i]);
@@ -136,6 +131,21 @@ impl<T: Real> Stepper<T> {
             }
         }
         Ok(self.outputs[1][0])
+    }
+
+    /// The optimiser's step, with the gradients of the last run.
+    fn descend(&mut self, flow: &mut Flow<T>, scale: f64, rate: f64) {
+        let gradients = &self.outputs[2..];
+        let all = flow.parameters_mut().iter_mut().enumerate();
+        let trained = all.filter(|(p, _)| self.step.trained.binary_search(p).is_ok());
+        let mut changes: SmallVec<[Change<'_, T>; MANY]> = trained
+            .zip(gradients)
+            .map(|((_, parameter), gradient)| {
+                let decay = if parameter.role == Role::Weight { self.weight_decay } else { 0.0 };
+                Change { parameter: &mut parameter.data, gradient, decay }
+            })
+            .collect();
+        self.adam.step(&mut changes, scale, rate);
     }
 
     /// Exchanges the flow's weights and their moving average, where one is kept: once before the averaged flow is looked
