@@ -8,6 +8,7 @@ symbol into a few kinds of work, and draws one bar a row. Needs `perf` (Debian: 
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -20,21 +21,24 @@ ROOT = HERE.parent.parent
 
 # First match counts.
 KINDS = [
-    ("products", re.compile(r"microkernel|gemm_m|nano_gemm|millikernel|gemm::")),
+    ("products", re.compile(r"lines::block|lines::dots|microkernel|gemm_m|nano_gemm|millikernel|gemm::")),
     ("packing", re.compile(r"pack")),
-    ("own vector kernels", re.compile(r"vectorize|V4::|V3::|simd")),
+    ("activations", re.compile(r"network::Activate|elementary::")),
+    ("other vector kernels", re.compile(r"vectorize|V4::|V3::|simd")),
     ("copies", re.compile(r"memmove|memcpy|memset|[Gg]ather|[Cc]oncat|transpose")),
     ("tape", re.compile(r"eigenflow_autodiff|rayon|SmallVec")),
 ]
 REST = "rest"
-COLOURS = ["#0072b2", "#56b4e9", "#e69f00", "#cc79a7", "#009e73", "#999999"]
+COLOURS = ["#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#cc79a7", "#009e73", "#999999"]
 
 
 def binary():
     """The bench binary that serves cases, built if need be."""
+    # Symbols that name the kernel which a vector loop belongs to; they go to a folder of their own.
+    flags = f"{os.environ.get('RUSTFLAGS', '')} -C symbol-mangling-version=v0"
     done = subprocess.run(
-        ["cargo", "bench", "--bench", "peers", "--no-run", "--message-format=json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        ["cargo", "bench", "--bench", "peers", "--no-run", "--message-format=json", "--target-dir", "target/hotspots"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "RUSTFLAGS": flags})
     for line in done.stdout.splitlines():
         message = json.loads(line)
         if message.get("target", {}).get("name") == "peers" and message.get("executable"):
