@@ -23,7 +23,7 @@ ROOT = HERE.parent.parent
 KINDS = [
     ("products", re.compile(r"lines::block|lines::dots|microkernel|gemm_m|nano_gemm|millikernel|gemm::")),
     ("packing", re.compile(r"pack")),
-    ("activations", re.compile(r"network::Activate|elementary::")),
+    ("elementwise functions", re.compile(r"network::Activate|dispatch::(Map|InPlace)|Unary")),
     ("other vector kernels", re.compile(r"vectorize|V4::|V3::|simd")),
     ("copies", re.compile(r"memmove|memcpy|memset|[Gg]ather|[Cc]oncat|transpose")),
     ("tape", re.compile(r"eigenflow_autodiff|rayon|SmallVec")),
