@@ -285,6 +285,15 @@ impl<T: Real> Kernel for FoldLines<'_, '_, T> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let (m, t) = (self.moved, self.tangents);
+        if m * t == 1 {
+            // One long loop: that over the rows would take longer than the numbers of a row.
+            let (raw, _) = self.raw.as_chunks();
+            let rates = self.alpha.iter().zip(self.beta);
+            for ((o, &[s, t]), (&alpha, &beta)) in self.out.iter_mut().zip(raw).zip(rates) {
+                *o = s * alpha + t * beta;
+            }
+            return;
+        }
         let rates = self.alpha.chunks_exact(m).zip(self.beta.chunks_exact(m));
         let rows = self.out.chunks_exact_mut(t * m).zip(self.raw.chunks_exact(t * 2 * m));
         for ((out, raw), (alpha, beta)) in rows.zip(rates) {
