@@ -10,7 +10,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Columns come in multiples of this: of the lanes of 256 bits in `f32`, or of 512 in `f64`.
 const COLUMNS: usize = 8;
-/// A second factor of more numbers than this does not stay in the second-level cache as it stands: packing pays.
+/// A second factor of more numbers than this (256 KB in `f64`) is left to the general product, which packs it.
 const MOST: usize = 1 << 15;
 
 /// Whether products of `k` terms and `n` columns are for [`product`].

@@ -232,7 +232,7 @@ const PARTS: usize = 16;
 
 /// `Σ x` in a fixed order: as many partial sums as a vector register holds, for numbers enough to fill one.
 ///
-/// Inside a [`Kernel`] it is vector code.
+/// Inside a [`Kernel`](crate::elementary::Kernel) it is vector code.
 ///
 /// ```
 /// assert_eq!(eigenflow_linalg::lines::sum(&[1.0, 2.0, 3.5]), 6.5);
