@@ -5,7 +5,7 @@
 
 use crate::Real;
 use crate::elementary::{Kernel, dispatch};
-use crate::lines::block::{self, Product, Start};
+use crate::lines::block::{self, Left, Product, Start};
 use faer::linalg::matmul::matmul;
 use faer::{MatMut, MatRef, Par};
 
@@ -70,9 +70,9 @@ pub fn products<T: Real>(e: Extents, accum: Accum, c: &mut [T], a: &[T], b: &[T]
     let pairs = a.chunks_exact(m * k).zip(b.chunks_exact(k * n));
     for (c, (a, b)) in c.chunks_exact_mut(m * n).zip(pairs) {
         if !transpose_b && block::fits(k, n) {
-            let strides = if transpose_a { [1, m] } else { [k, 1] };
+            let left = if transpose_a { Left::Turned } else { Left::Plain };
             let start = if matches!(accum, Accum::Add) { Start::Sum } else { Start::Zero };
-            block::product(Product { y: c, x: a, strides, w: b, n, start });
+            block::product(Product { y: c, x: a, left, w: b, n, start });
             continue;
         }
         let view = |data, rows, cols, transpose: bool| {

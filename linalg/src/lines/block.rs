@@ -18,17 +18,27 @@ pub(crate) fn fits(k: usize, n: usize) -> bool {
     n.is_multiple_of(COLUMNS) && n > 0 && k > 0 && k * n <= MOST
 }
 
-/// `Y += X W` or `Y = X W + b`: `[lines, n]` from `[lines, k]`, in any strides, and `[k, n]`.
+/// `Y += X W` or `Y = X W + b`: `[lines, n]` from `[lines, k]` and `[k, n]`.
 ///
 /// Each number is a sum in the order of `k`, whatever the instruction set.
 pub(crate) struct Product<'a, T> {
     pub y: &'a mut [T],
     pub x: &'a [T],
-    /// From one line of `x` to the next, and from one term to the next.
-    pub strides: [usize; 2],
+    pub left: Left,
     pub w: &'a [T],
     pub n: usize,
     pub start: Start<'a, T>,
+}
+
+/// How `x` lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left {
+    /// `[lines, k]`
+    Plain,
+    /// `[k, lines]`
+    Turned,
+    /// One number in the place of all.
+    Same,
 }
 
 /// What the sums start from.
@@ -105,28 +115,44 @@ impl<T: Real> Product<'_, T> {
     #[inline(always)]
     fn block<C: Lanes<T = T>, const V: usize, const L: usize>(&mut self, c: C, line: usize, at: usize) {
         let n = self.n;
-        let [across, along] = self.strides;
         let terms = self.w.len() / n;
         let columns = at..at + V * C::COUNT;
         let mut sums = [[c.splat(T::ZERO); V]; L];
-        let mut x = [self.x; L];
         for l in 0..L {
             let start = match self.start {
-                Start::Zero => None,
-                Start::Bias(bias) => Some(&bias[columns.clone()]),
-                Start::Sum => Some(&self.y[(line + l) * n..][columns.clone()]),
+                Start::Zero => continue,
+                Start::Bias(bias) => &bias[columns.clone()],
+                Start::Sum => &self.y[(line + l) * n..][columns.clone()],
             };
-            if let Some(start) = start {
-                sums[l].copy_from_slice(&cast_slice(start)[..V]);
-            }
-            x[l] = &self.x[(line + l) * across..][..=(terms - 1) * along];
+            sums[l].copy_from_slice(&cast_slice(start)[..V]);
         }
-        for (i, w) in self.w.chunks_exact(n).enumerate() {
-            let w: &[C::V] = cast_slice(&w[columns.clone()]);
-            for l in 0..L {
-                let x = c.splat(x[l][i * along]);
-                for v in 0..V {
-                    sums[l][v] = c.mul_add(x, w[v], sums[l][v]);
+        let w = self.w.chunks_exact(n).map(|w| -> &[C::V] { cast_slice(&w[columns.clone()]) });
+        // The numbers of a term, such that the loops check no bounds: they would take as long as the sums do.
+        match self.left {
+            Left::Plain => {
+                let mut x = [self.x; L];
+                for l in 0..L {
+                    x[l] = &self.x[(line + l) * terms..][..terms];
+                }
+                for (w, i) in w.zip(0..terms) {
+                    for l in 0..L {
+                        add(c, &mut sums[l], x[l][i], w);
+                    }
+                }
+            }
+            Left::Turned => {
+                for (w, x) in w.zip(self.x.chunks_exact(self.x.len() / terms)) {
+                    let x = &x[line..line + L];
+                    for l in 0..L {
+                        add(c, &mut sums[l], x[l], w);
+                    }
+                }
+            }
+            Left::Same => {
+                for w in w {
+                    for sums in &mut sums {
+                        add(c, sums, self.x[0], w);
+                    }
                 }
             }
         }
@@ -134,6 +160,15 @@ impl<T: Real> Product<'_, T> {
             let y: &mut [C::V] = cast_slice_mut(&mut y[columns.clone()]);
             y[..V].copy_from_slice(sums);
         }
+    }
+}
+
+/// `sums += x w`
+#[inline(always)]
+fn add<C: Lanes, const V: usize>(c: C, sums: &mut [C::V; V], x: C::T, w: &[C::V]) {
+    let x = c.splat(x);
+    for v in 0..V {
+        sums[v] = c.mul_add(x, w[v], sums[v]);
     }
 }
 
@@ -152,14 +187,19 @@ mod tests {
     }
 
     /// Against the definition: each number is off by less than `(k + 1) eps Σ |x w|`, the start included; and all vectors give the same bits.
-    fn check<T: Real>([lines, k, n]: [usize; 3], strides: [usize; 2]) {
+    fn check<T: Real>([lines, k, n]: [usize; 3], left: Left) {
+        let strides = match left {
+            Left::Plain => [k, 1],
+            Left::Turned => [1, lines],
+            Left::Same => [0, 0],
+        };
         let x: Vec<T> = (0..=(lines - 1) * strides[0] + (k - 1) * strides[1]).map(number).collect();
         let w: Vec<T> = (0..k * n).map(|i| number(3 * i + 1)).collect();
         let bias: Vec<T> = (0..n).map(|i| number(5 * i + 2)).collect();
         let before: Vec<T> = (0..lines * n).map(|i| number(7 * i + 3)).collect();
         for start in [Start::Zero, Start::Bias(&bias), Start::Sum] {
             let mut best = before.clone();
-            product(Product { y: &mut best, x: &x, strides, w: &w, n, start });
+            product(Product { y: &mut best, x: &x, left, w: &w, n, start });
             for (at, y) in best.iter().enumerate() {
                 let (line, column) = (at / n, at % n);
                 let first = match start {
@@ -171,11 +211,11 @@ mod tests {
                 let (exact, size) =
                     (0..k).map(term).fold((first, first.abs()), |(s, a), t| (s + t, a + t.abs()));
                 let bound = (k + 1) as f64 * T::EPS.f64() * size;
-                assert!((y.f64() - exact).abs() <= bound, "{lines} {k} {n} {strides:?} {at}: {y} {exact}");
+                assert!((y.f64() - exact).abs() <= bound, "{lines} {k} {n} {left:?} {at}: {y} {exact}");
             }
             for level in Level::vectors().into_iter().chain([Level::Portable]) {
                 let mut y = before.clone();
-                let end = by(level, Product { y: &mut y, x: &x, strides, w: &w, n, start });
+                let end = by(level, Product { y: &mut y, x: &x, left, w: &w, n, start });
                 assert!(end + COLUMNS >= n, "{level:?} leaves columns to smaller vectors only");
                 for at in (0..lines * n).filter(|at| at % n < end) {
                     let close = if matches!(level, Level::Portable) {
@@ -186,7 +226,7 @@ mod tests {
                     } else {
                         y[at] == best[at]
                     };
-                    assert!(close, "{level:?} {lines} {k} {n} {strides:?} {at}");
+                    assert!(close, "{level:?} {lines} {k} {n} {left:?} {at}");
                 }
             }
         }
@@ -197,10 +237,9 @@ mod tests {
         for lines in [1, 2, 3, 6, 7, 13, 64] {
             for k in [1, 2, 17, 64] {
                 for n in [8, 16, 24, 40, 64, 72] {
-                    // Lines one after the other, a transposed factor, one number for all.
-                    for strides in [[k, 1], [1, lines], [0, 0]] {
-                        check::<f32>([lines, k, n], strides);
-                        check::<f64>([lines, k, n], strides);
+                    for left in [Left::Plain, Left::Turned, Left::Same] {
+                        check::<f32>([lines, k, n], left);
+                        check::<f64>([lines, k, n], left);
                     }
                 }
             }

@@ -8,7 +8,7 @@ pub(crate) mod block;
 mod dots;
 
 use crate::Real;
-use block::{Product, Start};
+use block::{Left, Product, Start};
 pub(crate) use dots::dot;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -121,7 +121,7 @@ fn product<T: Real>(
     }
     if !w.transpose && block::fits(k, n) {
         let start = bias.map_or(Start::Zero, Start::Bias);
-        return block::product(Product { y, x, strides: [k, 1], w: w.data, n, start });
+        return block::product(Product { y, x, left: Left::Plain, w: w.data, n, start });
     }
     if let Some(bias) = bias {
         y.chunks_exact_mut(n).for_each(|y| y.copy_from_slice(bias));
@@ -175,10 +175,10 @@ pub fn add_outer<T: Real>(out: &mut [T], x: &[T], k: usize, y: &[T], n: usize) {
     let lines = x.len().checked_div(k).unwrap_or(0);
     assert!(x.len() == lines * k && y.len() == lines * n && out.len() == k * n, "{k} and {n} columns");
     if block::fits(lines, n) {
-        return block::product(Product { y: out, x, strides: [1, k], w: y, n, start: Start::Sum });
+        return block::product(Product { y: out, x, left: Left::Turned, w: y, n, start: Start::Sum });
     }
     if n == 1 && block::fits(lines, k) {
-        return block::product(Product { y: out, x: y, strides: [1, 1], w: x, n: k, start: Start::Sum });
+        return block::product(Product { y: out, x: y, left: Left::Turned, w: x, n: k, start: Start::Sum });
     }
     let to = MatMut::from_row_major_slice_mut(out, k, n);
     let x = MatRef::from_row_major_slice(x, lines, k);
@@ -211,7 +211,7 @@ pub fn add_lines<T: Real>(sum: &mut [T], lines: &[T]) {
         return block::product(Product {
             y: sum,
             x: &[T::ONE],
-            strides: [0, 0],
+            left: Left::Same,
             w: lines,
             n,
             start: Start::Sum,
