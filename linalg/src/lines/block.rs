@@ -118,21 +118,21 @@ impl<T: Real> Product<'_, T> {
         let terms = self.w.len() / n;
         let columns = at..at + V * C::COUNT;
         let mut sums = [[c.splat(T::ZERO); V]; L];
-        for l in 0..L {
+        for (l, sums) in sums.iter_mut().enumerate() {
             let start = match self.start {
                 Start::Zero => continue,
                 Start::Bias(bias) => &bias[columns.clone()],
                 Start::Sum => &self.y[(line + l) * n..][columns.clone()],
             };
-            sums[l].copy_from_slice(&cast_slice(start)[..V]);
+            sums.copy_from_slice(&cast_slice(start)[..V]);
         }
         let w = self.w.chunks_exact(n).map(|w| -> &[C::V] { cast_slice(&w[columns.clone()]) });
         // The numbers of a term, such that the loops check no bounds: they would take as long as the sums do.
         match self.left {
             Left::Plain => {
                 let mut x = [self.x; L];
-                for l in 0..L {
-                    x[l] = &self.x[(line + l) * terms..][..terms];
+                for (l, x) in x.iter_mut().enumerate() {
+                    *x = &self.x[(line + l) * terms..][..terms];
                 }
                 for (w, i) in w.zip(0..terms) {
                     for l in 0..L {
