@@ -72,9 +72,9 @@ impl Session {
             }
             pool = pool.num_threads(threads.get());
         }
-        pool.build_global().map_err(|e| {
-            let threads = global.threads.map_or_else(|| "as many as processors".into(), |t| t.to_string());
-            Failure::Input(format!("--threads {threads}: {e}; give fewer"))
+        pool.build_global().map_err(|e| match global.threads {
+            Some(threads) => Failure::Input(format!("--threads {threads}: {e}; give fewer")),
+            None => Failure::Input(format!("a thread for each processor: {e}; ask for fewer with --threads")),
         })?;
         Ok(Self { global: global.clone() })
     }

@@ -76,9 +76,8 @@ pub(crate) fn step<T: Real>(
     let of_layers = core.clone().flat_map(|k| flow.parameters_of(k));
     let of_core: Vec<usize> =
         of_layers.chain(flow.base_parameters()).chain(flow.dequantizer_parameters()).collect();
-    let mut trained: Vec<usize> =
+    let trained: Vec<usize> =
         of_core.into_iter().filter(|&k| flow.parameters()[k].role.is_trained()).collect();
-    trained.sort_unstable();
     let mut updated = Vec::new();
     let program = Program::try_record(|r| {
         let x = r.batch(flow.dim());

@@ -1,6 +1,6 @@
 //! Dot products of lines with few others.
 
-use super::PARTS;
+use super::sums::PARTS;
 use crate::Real;
 use crate::small::Lanes;
 use pulp::bytemuck::cast_slice;

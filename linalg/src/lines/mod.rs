@@ -6,12 +6,14 @@
 
 pub(crate) mod block;
 mod dots;
+mod sums;
 
 use crate::Real;
 use block::{Left, Product, Start};
 pub(crate) use dots::dot;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+pub use sums::{add_lines, sum};
 
 /// The matrix of [`times`]: `rows x cols` numbers, row by row, used as it stands or transposed.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,15 @@ impl<'a, T: Real> Right<'a, T> {
     }
 
     /// `W`, or `Wᵀ` if `transpose`, by the numbers of `W` (`rows x cols`) or those of `Wᵀ`, if they are at hand: whichever takes less time.
+    ///
+    /// ```
+    /// use eigenflow_linalg::lines::Right;
+    /// let (w, turned) = ([1.0; 512], [1.0; 512]);
+    /// // 64 columns are summed from lines of that length, 8 terms each.
+    /// assert!(!Right::either(&w, Some(&turned), 64, 8, true).transpose);
+    /// // Two columns are dot products with lines of 256 terms.
+    /// assert!(Right::either(&w, Some(&turned), 2, 256, true).transpose);
+    /// ```
     pub fn either(w: &'a [T], turned: Option<&'a [T]>, rows: usize, cols: usize, transpose: bool) -> Self {
         let by_dots = if transpose { rows } else { cols } <= DOTS;
         match turned {
@@ -143,6 +154,11 @@ fn product<T: Real>(
 }
 
 /// Whether `X Wᵀ` of `k` terms and `n` columns takes less time if the numbers of `Wᵀ` are at hand ([`Right::either`]).
+///
+/// ```
+/// use eigenflow_linalg::lines::is_sooner_transposed;
+/// assert!(is_sooner_transposed(64, 64) && !is_sooner_transposed(64, 2));
+/// ```
 pub fn is_sooner_transposed(k: usize, n: usize) -> bool {
     n > DOTS && block::fits(k, n)
 }
@@ -153,7 +169,8 @@ pub fn prepare_thread<T: Real>() {
     let (x, mut y) = ([T::ONE; N * N], [T::ZERO; N * N]);
     let right = Right::transposed(&x, N, N);
     times(&mut y, &x, N, right, &mut []);
-    add_outer(&mut y[..N], &x[..N * 8], 8, &x[..N * 8], 8);
+    // Columns that are for the general product.
+    add_outer(&mut y[..5 * N], &x, N, &x[..5 * N], 5);
     std::hint::black_box(&y);
 }
 
@@ -186,90 +203,9 @@ pub fn add_outer<T: Real>(out: &mut [T], x: &[T], k: usize, y: &[T], n: usize) {
     matmul(to, Accum::Add, x.transpose(), y, T::ONE, Par::Seq);
 }
 
-fn add<'a, T: Real>(sum: &mut [T], lines: impl Iterator<Item = &'a [T]>) {
-    lines.for_each(|line| sum.iter_mut().zip(line).for_each(|(s, &x)| *s += x));
-}
-
-/// `sum += Σ` of lines as long as `sum`, one after the other.
-///
-/// # Panics
-/// If lengths do not fit.
-///
-/// ```
-/// let mut sum = [100.0, 0.0];
-/// eigenflow_linalg::lines::add_lines(&mut sum, &[1.0, 2.0, 3.0, 4.0]);
-/// assert_eq!(sum, [104.0, 6.0]);
-/// ```
-pub fn add_lines<T: Real>(sum: &mut [T], lines: &[T]) {
-    let n = sum.len();
-    assert!(lines.len().is_multiple_of(n.max(1)), "lines of {n} numbers");
-    if n == 0 {
-        return;
-    }
-    if block::fits(lines.len() / n, n) {
-        // Times one: nothing is rounded that a sum would not round.
-        return block::product(Product {
-            y: sum,
-            x: &[T::ONE],
-            left: Left::Same,
-            w: lines,
-            n,
-            start: Start::Sum,
-        });
-    }
-    if n < PARTS && PARTS.is_multiple_of(n) {
-        // As longer lines first, which vectors add.
-        let (long, rest) = lines.split_at(lines.len() / PARTS * PARTS);
-        let mut parts = [T::ZERO; PARTS];
-        add_lines(&mut parts, long);
-        return add(&mut *sum, parts.chunks_exact(n).chain(rest.chunks_exact(n)));
-    }
-    add(sum, lines.chunks_exact(n));
-}
-
-/// Partial sums of a dot product: enough for one vector of the widest registers.
-const PARTS: usize = 16;
-
-/// `Σ x` in a fixed order: as many partial sums as a vector register holds, for numbers enough to fill one.
-///
-/// Inside a [`Kernel`](crate::elementary::Kernel) it is vector code.
-///
-/// ```
-/// assert_eq!(eigenflow_linalg::lines::sum(&[1.0, 2.0, 3.5]), 6.5);
-/// ```
-#[inline(always)]
-pub fn sum<T: Real>(x: &[T]) -> T {
-    let chunks = x.chunks_exact(PARTS);
-    let rest = chunks.remainder();
-    if x.len() < PARTS {
-        return rest.iter().copied().sum();
-    }
-    let mut parts = [T::ZERO; PARTS];
-    for x in chunks {
-        for i in 0..PARTS {
-            parts[i] += x[i];
-        }
-    }
-    rest.iter().fold(tree(parts), |sum, &x| sum + x)
-}
-
-/// The sum of all parts, as a tree.
-#[inline(always)]
-fn tree<T: Real>(mut parts: [T; PARTS]) -> T {
-    let mut half = PARTS / 2;
-    while half > 0 {
-        for i in 0..half {
-            parts[i] += parts[i + half];
-        }
-        half /= 2;
-    }
-    parts[0]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elementary::Kernel;
     use crate::elementary::levels::Level;
 
     fn levels_agree<T: Real>(k: usize, n: usize) {
@@ -302,30 +238,6 @@ mod tests {
                 levels_agree::<f64>(k, n);
             }
         }
-    }
-
-    /// Nothing is fused in a sum: its bits are the same everywhere.
-    #[test]
-    fn levels_agree_on_sums() {
-        struct Sum<'a, T>(&'a [T]);
-        impl<T: Real> Kernel for Sum<'_, T> {
-            type Output = T;
-            #[inline(always)]
-            fn run<const FMA: bool>(self) -> T {
-                sum(self.0)
-            }
-        }
-        fn check<T: Real>() {
-            let x: Vec<T> = (0..131).map(|i| T::of(((i * 37 + 11) % 101) as f64 / 17.0 - 3.0)).collect();
-            for len in 0..x.len() {
-                let (x, plain) = (&x[..len], sum(&x[..len]).f64().to_bits());
-                for level in Level::vectors().into_iter().chain([Level::Portable]) {
-                    assert_eq!(level.kernel(Sum(x)).f64().to_bits(), plain, "{len} {level:?}");
-                }
-            }
-        }
-        check::<f32>();
-        check::<f64>();
     }
 
     /// The bits of a line are the same alone and among others, by either kernel and for any extents.
@@ -396,8 +308,10 @@ mod tests {
     /// Whole numbers, so every order of the sums gives the same.
     #[test]
     fn sums_over_lines_are_added() {
-        for lines in [0, 1, 5, 64] {
-            for (k, n) in [(1, 1), (3, 1), (16, 1), (1, 16), (6, 8), (64, 64), (5, 3), (2, 64)] {
+        for lines in [0, 1, 5, 13, 64] {
+            for (k, n) in
+                [(1, 1), (3, 1), (16, 1), (1, 16), (6, 8), (64, 64), (5, 3), (3, 2), (1, 4), (2, 64)]
+            {
                 let whole = |i: usize, by: usize| ((i * by) % 13) as f64 - 6.0;
                 let x: Vec<f64> = (0..lines * k).map(|i| whole(i, 5)).collect();
                 let y: Vec<f64> = (0..lines * n).map(|i| whole(i, 7)).collect();

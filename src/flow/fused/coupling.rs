@@ -81,7 +81,7 @@ impl Spec {
         2 + k * if self.keeps_slopes() { 2 } else { 1 }
     }
 
-    /// The layers, from their parameters and, as far as they are wanted, those weights that [`Self::turns`].
+    /// The layers, from their parameters and the transposed weights of those that [`Self::turns`] names.
     pub(super) fn layers<'a, T>(&self, parameters: &[&'a [T]], turned: &[&'a [T]]) -> Few<Layer<'a, T>> {
         let mut inputs = self.passed();
         let mut turned = turned.iter().copied();
