@@ -1,6 +1,7 @@
 //! What can go wrong in linear algebra.
 
 use crate::Real;
+use crate::finite::all_finite;
 
 /// An error of this crate. Each variant names the operation and what to do about it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -106,7 +107,7 @@ pub(crate) fn holds(op: &'static str, len: usize, rows: usize, cols: usize) -> R
 
 /// An error unless every entry of a result is finite.
 pub(crate) fn in_range<T: Real>(op: &'static str, data: &[T]) -> Result<(), Error> {
-    if data.iter().all(|x| x.is_finite()) {
+    if all_finite(data) {
         return Ok(());
     }
     Err(Error::Overflow { op, index: 0 })

@@ -11,6 +11,7 @@ pub mod each;
 pub mod eigen;
 pub mod elementary;
 pub mod error;
+mod finite;
 pub mod krylov;
 pub mod lines;
 pub mod lu;

@@ -1,5 +1,6 @@
 //! Row-major matrices and batches of them.
 
+use crate::finite::{all_finite, all_finite_by_threads};
 use crate::{Error, Real};
 use faer::{MatMut, MatRef};
 
@@ -256,7 +257,7 @@ impl<T: Real> Batch<T> {
 
     /// An error that names the first entry that is NaN or infinite.
     pub fn check_finite(&self, op: &'static str) -> Result<(), Error> {
-        if all_finite(&self.data) {
+        if all_finite_by_threads(&self.data) {
             return Ok(());
         }
         let size = (self.rows * self.cols).max(1);
@@ -264,13 +265,9 @@ impl<T: Real> Batch<T> {
     }
 }
 
-/// A loop without an exit, which the compiler turns into vector code.
-fn all_finite<T: Real>(data: &[T]) -> bool {
-    data.iter().fold(true, |all, x| all & x.is_finite())
-}
-
 fn check_finite<T: Real>(op: &'static str, index: usize, cols: usize, data: &[T]) -> Result<(), Error> {
-    match data.iter().position(|x| !x.is_finite()) {
+    let first = if all_finite(data) { None } else { data.iter().position(|x| !x.is_finite()) };
+    match first {
         None => Ok(()),
         Some(k) => Err(Error::NotFinite { op, index, row: k / cols, col: k % cols }),
     }
