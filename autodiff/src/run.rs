@@ -293,10 +293,6 @@ impl<T: Real> Runner<T> {
         }
         let shards = rows.div_ceil(plan.shard_rows);
         self.prepared_rows = None;
-        if first > 0 {
-            let later = plan.phases[first..].iter().flat_map(|phase| &phase.reductions);
-            later.for_each(|r| self.lanes.iter_mut().for_each(|lane| lane.sums[r.lane].fill(T::ZERO)));
-        }
         for (index, phase) in plan.phases.iter().enumerate().skip(first) {
             // What the shared inputs alone determine belongs to the first phase.
             let kept = index == 0 && self.shared_inputs == SharedInputs::Done;
@@ -322,7 +318,10 @@ impl<T: Real> Runner<T> {
                 self.lanes.iter_mut().enumerate().for_each(|(k, lane)| stage.prepare(lane, k));
             }
             for r in &phase.reductions {
-                // The lane begins a run with zeros, whatever is left in it.
+                if rows == 0 {
+                    self.lanes[0].sums[r.lane].fill(T::ZERO);
+                }
+                // What the lane gets in return is of no account: its first shard begins with zeros.
                 std::mem::swap(&mut self.shared[r.shared], &mut self.lanes[0].sums[r.lane]);
             }
         }

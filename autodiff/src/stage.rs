@@ -91,9 +91,8 @@ impl<T: Real> Stage<'_, T> {
         lane * self.shards / self.plan.lanes
     }
 
-    /// Makes a lane ready for a new run.
+    /// Makes room in a lane for what later phases read.
     pub fn prepare(&self, lane: &mut Lane<T>, index: usize) {
-        lane.sums.iter_mut().for_each(|s| s.fill(T::ZERO));
         let rows = self.first_row(index + 1) - self.first_row(index);
         for (buffer, &unit) in lane.carried.iter_mut().zip(&self.plan.carried) {
             buffer.resize(unit * rows, T::ZERO);
@@ -101,8 +100,7 @@ impl<T: Real> Stage<'_, T> {
     }
 
     /// Runs lanes `first ..`, splitting them between threads, and adds their sums into the first one: the tree of the
-    /// additions is that of the splits, whoever runs them. The first phase makes lanes ready for a new run; lanes without
-    /// rows are left as they are, and have no part in the sums.
+    /// additions is that of the splits, whoever runs them. Lanes without rows are left as they are, and have no part in the sums.
     pub fn lanes(&self, lanes: &mut [Lane<T>], first: usize, mut sinks: Sinks<'_, T>, parallel: bool) {
         let middle = lanes.len() / 2;
         let start = self.first_row(first);
@@ -204,7 +202,14 @@ impl<T: Real> Stage<'_, T> {
         let mut out: Outputs<T> = ids
             .clone()
             .map(|id| match (plan.places[id as usize], plan.lane_of[id as usize]) {
-                (_, Some(sum)) => std::mem::take(&mut lane.sums[sum]),
+                (_, Some(sum)) => {
+                    let mut sums = std::mem::take(&mut lane.sums[sum]);
+                    if at.in_lane == 0 {
+                        // Here and not before the run: what is added next finds the zeros in the cache.
+                        sums.fill(T::ZERO);
+                    }
+                    sums
+                }
                 (Place::Slot(slot), None) => std::mem::take(&mut workspace.slots[slot]),
                 _ => unreachable!("a batch operation gives batch values or sums"),
             })

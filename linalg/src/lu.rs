@@ -177,8 +177,11 @@ fn slogdet_each<T: Real>(
     } else {
         (0..sign.len()).collect()
     };
+    if left.is_empty() {
+        return Ok(());
+    }
+    let mut lu = Lu::room(n);
     left.into_iter().try_for_each(|i| {
-        let mut lu = Lu::room(n);
         lu.refactor(&a[i * n * n..(i + 1) * n * n]).map_err(|e| e.at(first + i))?;
         (sign[i], log[i]) = lu.slogdet();
         Ok(())

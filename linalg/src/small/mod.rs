@@ -38,6 +38,10 @@ trait Span<T: Real> {
     fn count(&self) -> usize;
     /// Buffers that serve for every group.
     fn room<C: Lanes<T = T>>(&self, c: C) -> Self::Room<C>;
+    /// The least number of matrices that are sooner done together than one by one.
+    fn least(&self, lanes: usize) -> usize {
+        lanes.div_ceil(PARTIAL)
+    }
     /// Does up to [`Lanes::COUNT`] matrices and notes those that the solver of large ones has to do.
     fn group<C: Lanes<T = T>>(
         &mut self,
@@ -59,9 +63,10 @@ impl<T: Real, K: Span<T>> WithSimd for Run<K, T> {
         let count = self.0.count();
         let (mut start, mut failed) = (0, Vec::new());
         let lanes = <T::Wide<S> as Lanes>::COUNT;
-        if count * PARTIAL >= lanes {
+        let least = self.0.least(lanes);
+        if count >= least {
             let mut room = self.0.room(wide);
-            while (count - start) * PARTIAL >= lanes {
+            while start < count && count - start >= least {
                 let range = start..count.min(start + lanes);
                 start = range.end;
                 self.0.group(wide, &mut room, range, &mut failed);
@@ -78,7 +83,7 @@ impl<T: Real, K: Span<T>> WithSimd for Run<K, T> {
     }
 }
 
-/// A group pays from this part of its lanes on.
+/// A group pays from this part of its lanes on, as a rule.
 const PARTIAL: usize = 3;
 
 #[inline(always)]
