@@ -19,6 +19,7 @@ mod recorder;
 mod reverse;
 mod run;
 mod shape;
+mod shared;
 mod stage;
 mod tangent;
 mod var;

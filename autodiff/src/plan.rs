@@ -51,6 +51,10 @@ pub(crate) struct Reduction {
 pub(crate) struct Phase {
     /// Nodes on shared values, in order.
     pub shared: Vec<u32>,
+    /// Where groups of them end that read nothing of each other.
+    pub groups: Vec<usize>,
+    /// First shared matrix that the last group writes.
+    group_starts: usize,
     /// Nodes on batch values, in order.
     pub batch: Vec<u32>,
     /// Sums that end this phase.
@@ -60,6 +64,20 @@ pub(crate) struct Phase {
     pub outputs: Vec<(Option<usize>, usize)>,
     /// Carried buffers written in this phase: `(step, buffer, value)`.
     pub carried: Vec<(usize, usize, ValueId)>,
+}
+
+impl Phase {
+    /// Appends a node whose outputs begin with shared matrix `first`: to the last group, unless it reads what that one writes.
+    fn push_shared(&mut self, node: u32, mut reads: impl Iterator<Item = Place>, first: usize) {
+        if self.groups.is_empty() || reads.any(|p| matches!(p, Place::Shared(k) if k >= self.group_starts)) {
+            self.groups.push(self.shared.len());
+            self.group_starts = first;
+        }
+        self.shared.push(node);
+        if let Some(end) = self.groups.last_mut() {
+            *end = self.shared.len();
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -152,7 +170,8 @@ impl Plan {
             if level.batch {
                 phase.batch.push(index as u32);
             } else {
-                phase.shared.push(index as u32);
+                let reads = tape.nodes[index].inputs.iter().map(|&i| places[i as usize]);
+                phase.push_shared(index as u32, reads, shared.len());
             }
             for id in tape.nodes[index].outputs.clone() {
                 if !shape(id).is_batch() {

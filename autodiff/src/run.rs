@@ -2,7 +2,8 @@
 
 use crate::plan::{Place, Plan};
 use crate::recorder::{Source, Tape, ValueId};
-use crate::stage::{Lane, Sinks, Stage, Workspace, run_shared};
+use crate::shared::Store;
+use crate::stage::{Lane, Sinks, Stage, Workspace};
 use crate::{Error, Recorder, Shape, Var};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::lines::prepare_thread;
@@ -121,7 +122,6 @@ impl<T: Real> Program<T> {
             program: self.clone(),
             shared: zeros(&plan.shared),
             lanes: (0..plan.lanes).map(|_| Lane::new(plan)).collect(),
-            workspace: Workspace::for_shared(plan),
             workspaces: Vec::new(),
             prepared: false,
             alone: false,
@@ -157,9 +157,7 @@ pub struct Runner<T> {
     program: Program<T>,
     shared: Vec<Vec<T>>,
     lanes: Vec<Lane<T>>,
-    /// For shared operations.
-    workspace: Workspace<T>,
-    /// One a thread, for batch operations.
+    /// One a thread.
     workspaces: Vec<Mutex<Workspace<T>>>,
     /// Whether every thread has the memory that it keeps for products.
     prepared: bool,
@@ -285,7 +283,7 @@ impl<T: Real> Runner<T> {
         let threads = if self.alone { 1 } else { rayon::current_num_threads() };
         if self.workspaces.len() < threads {
             // All at once: which of them a run touches depends on how threads share the work.
-            self.workspaces.resize_with(threads, || Mutex::new(Workspace::for_shards(plan)));
+            self.workspaces.resize_with(threads, || Mutex::new(Workspace::new(plan)));
         }
         if !self.prepared {
             rayon::broadcast(|_| prepare_thread::<T>());
@@ -296,8 +294,9 @@ impl<T: Real> Runner<T> {
         for (index, phase) in plan.phases.iter().enumerate().skip(first) {
             // What the shared inputs alone determine belongs to the first phase.
             let kept = index == 0 && self.shared_inputs == SharedInputs::Done;
-            for &node in phase.shared.iter().filter(|_| !kept) {
-                run_shared(tape, plan, node, shared, &mut self.shared, &mut self.workspace);
+            if !kept {
+                let store = Store { tape, plan, inputs: shared, workspaces: &self.workspaces };
+                store.run(phase, &mut self.shared, threads > 1);
             }
             let stage = Stage {
                 tape,

@@ -6,7 +6,7 @@ use crate::recorder::{Source, Tape, ValueId};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
 use smallvec::SmallVec;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A fixed share of the rows: what is summed over them, and what later phases read of them.
 #[derive(Debug)]
@@ -28,25 +28,31 @@ impl<T: Real> Lane<T> {
 #[derive(Debug)]
 pub(crate) struct Workspace<T> {
     slots: Vec<Vec<T>>,
-    scratch: Vec<T>,
+    pub scratch: Vec<T>,
     /// Always empty; keeps its memory between operations ([`recycle`]).
-    views: Views,
+    pub views: Views,
 }
 
 impl<T: Real> Workspace<T> {
-    pub fn for_shards(plan: &Plan) -> Self {
+    pub fn new(plan: &Plan) -> Self {
         let slot = |&unit: &usize| vec![T::ZERO; unit * plan.shard_rows];
-        Self { slots: plan.slots.iter().map(slot).collect(), ..Self::for_shared(plan) }
+        let arity = plan.shapes.iter().map(|s| s.inputs.len()).max().unwrap_or(0);
+        Self {
+            slots: plan.slots.iter().map(slot).collect(),
+            scratch: vec![T::ZERO; plan.scratch],
+            views: Vec::with_capacity(arity),
+        }
     }
 
-    pub fn for_shared(plan: &Plan) -> Self {
-        let arity = plan.shapes.iter().map(|s| s.inputs.len()).max().unwrap_or(0);
-        Self { slots: Vec::new(), scratch: vec![T::ZERO; plan.scratch], views: Vec::with_capacity(arity) }
+    /// That of the calling thread.
+    pub fn of_thread(workspaces: &[Mutex<Self>]) -> MutexGuard<'_, Self> {
+        let thread = rayon::current_thread_index().unwrap_or(0) % workspaces.len();
+        workspaces[thread].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The memory of a list of slices, between two uses: a pair has the layout of a slice.
-type Views = Vec<[usize; 2]>;
+pub(crate) type Views = Vec<[usize; 2]>;
 
 /// An empty list in the memory of another one, whatever it held: the standard library collects in
 /// place where the layouts agree.
@@ -148,8 +154,7 @@ impl<T: Real> Stage<'_, T> {
         if shards.is_empty() {
             return;
         }
-        let thread = rayon::current_thread_index().unwrap_or(0) % self.workspaces.len();
-        let mut workspace = self.workspaces[thread].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workspace = Workspace::of_thread(self.workspaces);
         let base = self.first_row(index);
         for shard in shards {
             let first = shard * self.plan.shard_rows;
@@ -263,37 +268,11 @@ impl<T: Real> Kernel for Add<'_, T> {
 const MANY: usize = 16;
 
 /// Output buffers of one operation, taken from where they live.
-type Outputs<T> = SmallVec<[Vec<T>; MANY]>;
-
-/// Runs one operation on shared values.
-pub(crate) fn run_shared<T: Real>(
-    tape: &Tape<T>,
-    plan: &Plan,
-    index: u32,
-    inputs: &[&[T]],
-    store: &mut [Vec<T>],
-    workspace: &mut Workspace<T>,
-) {
-    let ids = tape.nodes[index as usize].outputs.clone();
-    let place = |id: ValueId| match plan.places[id as usize] {
-        Place::Shared(k) => k,
-        _ => unreachable!("a shared operation gives shared values"),
-    };
-    let mut out: Outputs<T> = ids.clone().map(|id| std::mem::take(&mut store[place(id)])).collect();
-    let read = |id: ValueId| match (plan.places[id as usize], &tape.values[id as usize].source) {
-        (Place::Shared(k), _) => store[k].as_slice(),
-        (Place::SharedInput(k), _) => inputs[k],
-        (_, Source::Constant(data)) => data,
-        _ => unreachable!("a shared operation reads shared values"),
-    };
-    let Workspace { scratch, views, .. } = workspace;
-    evaluate(tape, plan, index, 0, read, &mut out, scratch, views);
-    ids.zip(out).for_each(|(id, buffer)| store[place(id)] = buffer);
-}
+pub(crate) type Outputs<T> = SmallVec<[Vec<T>; MANY]>;
 
 /// Computes one operation into its output buffers.
 #[allow(clippy::too_many_arguments)]
-fn evaluate<'a, T: Real>(
+pub(crate) fn evaluate<'a, T: Real>(
     tape: &Tape<T>,
     plan: &Plan,
     index: u32,

@@ -277,3 +277,45 @@ fn outputs_of_every_kind() {
     assert_eq!(out, expected);
     assert!(Program::<f64>::record(|r| vec![r.batch(1)]).is_empty());
 }
+
+/// Shared operations that read nothing of each other go to several threads: the inverses of matrices, what is computed from pairs of
+/// them, and that again with a sum over rows between.
+#[test]
+fn threads_share_operations_on_shared_values() {
+    const N: usize = 48;
+    let program = Program::<f64>::record(|r| {
+        let matrices: Vec<_> = (0..12).map(|_| r.shared(N, N)).collect();
+        let x = r.batch(N);
+        let inverses: Vec<_> = matrices.iter().map(|m| m.inverse()).collect();
+        let products: Vec<_> = inverses.iter().zip(&matrices[1..]).map(|(a, b)| a.matmul(*b)).collect();
+        let sum = x.square().sum_rows();
+        let again: Vec<_> = products.iter().map(|p| sum.matmul(*p)).collect();
+        let last = again.iter().zip(&products).fold(sum, |s, (a, p)| s + a.tanh().matmul(*p));
+        [inverses, products, again, vec![last]].concat()
+    });
+    let matrices: Vec<Vec<f64>> = (0..12)
+        .map(|k| {
+            let mut m = sample(N * N, k);
+            m.iter_mut().step_by(N + 1).for_each(|x| *x += 20.0);
+            m
+        })
+        .collect();
+    let shared: Vec<&[f64]> = matrices.iter().map(Vec::as_slice).collect();
+    let x = sample(100 * N, 77);
+    let run = |rows: usize| program.run(rows, &[&x[..rows * N]], &shared).unwrap();
+    let one = with_threads(1, || run(100));
+    for threads in [2, 3] {
+        assert!(one == with_threads(threads, || run(100)), "{threads} threads");
+    }
+    assert!(one == run(100), "a thread from outside of the pool");
+    // The first product is A₀⁻¹ A₁, so A₀ times it is A₁.
+    let product = &one[12];
+    for i in 0..N {
+        for j in 0..N {
+            let back: f64 = (0..N).map(|k| matrices[0][i * N + k] * product[k * N + j]).sum();
+            assert!((back - matrices[1][i * N + j]).abs() <= 1e-12, "{i} {j}");
+        }
+    }
+    let none = with_threads(2, || run(0));
+    assert!(none[..23] == one[..23] && none[23].iter().all(|x| *x == 0.0), "a sum over no rows is zero");
+}

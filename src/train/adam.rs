@@ -1,5 +1,6 @@
 //! Adam with decoupled weight decay, in place.
 
+use super::average::follow;
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
 
@@ -25,34 +26,38 @@ impl<T: Real> Adam<T> {
         Self { moments: [zeros.clone(), zeros], steps: 0 }
     }
 
-    /// Updates all parameters in place, in the order of their moments, with their gradients scaled by `scale`, at the rate `rate`.
-    pub fn step(&mut self, changes: &mut [Change<'_, T>], scale: f64, rate: f64) {
+    /// Updates all parameters in place, in the order of their moments, with their gradients scaled by `scale`, at the rate `rate`; averages
+    /// follow with `gain`.
+    pub fn step(&mut self, changes: &mut [Change<'_, T>], scale: f64, rate: f64, gain: T) {
         self.steps += 1;
         let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let correct1 = 1.0 - BETA1.powi(steps);
         let correct2 = 1.0 - BETA2.powi(steps);
         let [m, v] = &mut self.moments;
-        let factors = Factors { scale, rate, first: correct1.recip(), root: correct2.sqrt().recip() };
+        let (first, root) = (correct1.recip(), correct2.sqrt().recip());
+        let factors = Factors { scale, rate, first, root, gain };
         // A thread from outside of the pool would wait longer for it than the work takes.
         halves(changes, m, v, &factors, rayon::current_thread_index().is_some());
     }
 }
 
-/// A parameter, its gradient and its decay `λ`.
+/// A parameter, its gradient, its decay `λ` and its average, if one is kept.
 pub(crate) struct Change<'a, T> {
     pub parameter: &'a mut [T],
     pub gradient: &'a [T],
     pub decay: f64,
+    pub average: Option<&'a mut [T]>,
 }
 
 /// What all parameters have in common.
-struct Factors {
+struct Factors<T> {
     scale: f64,
     rate: f64,
     /// `1 / (1 - β₁^t)`
     first: f64,
     /// `1 / √(1 - β₂^t)`
     root: f64,
+    gain: T,
 }
 
 /// Fewer numbers are one thread's: some 10 microseconds.
@@ -63,12 +68,13 @@ fn halves<T: Real>(
     changes: &mut [Change<'_, T>],
     m: &mut [Vec<T>],
     v: &mut [Vec<T>],
-    factors: &Factors,
+    factors: &Factors<T>,
     parallel: bool,
 ) {
     let numbers: usize = changes.iter().map(|c| c.gradient.len()).sum();
     if !parallel || changes.len() < 2 || numbers < GRAIN {
-        for (Change { parameter, gradient, decay }, (m, v)) in changes.iter_mut().zip(m.iter_mut().zip(v)) {
+        for (change, (m, v)) in changes.iter_mut().zip(m.iter_mut().zip(v)) {
+            let Change { parameter, gradient, decay, average } = change;
             dispatch(Step {
                 parameter,
                 gradient,
@@ -78,6 +84,10 @@ fn halves<T: Real>(
                 root: T::of(factors.root),
                 keep: T::of(1.0 - factors.rate * *decay),
             });
+            if let Some(average) = average {
+                // By the same thread: its cache has the parameter.
+                follow(average, parameter, factors.gain);
+            }
         }
         return;
     }
@@ -131,7 +141,12 @@ mod tests {
     fn first_step_has_the_size_of_the_rate() {
         let mut adam = Adam::<f64>::new([2].into_iter());
         let mut p = [1.0, -1.0];
-        adam.step(&mut [Change { parameter: &mut p, gradient: &[1e3, -1e-3], decay: 0.0 }], 1.0, 0.1);
+        adam.step(
+            &mut [Change { parameter: &mut p, gradient: &[1e3, -1e-3], decay: 0.0, average: None }],
+            1.0,
+            0.1,
+            0.0,
+        );
         assert!((p[0] - 0.9).abs() < 1e-6 && (p[1] + 0.9).abs() < 1e-5);
     }
 
@@ -148,13 +163,23 @@ mod tests {
             (1.71 + 0.1 / 19.0) * 0.95 - 0.1 * (0.291 / 0.271) / (0.010_997_001_f64 / 0.002_997_001).sqrt(),
         ];
         for (g, expected) in [1.0, -1.0, 3.0].into_iter().zip(by_hand) {
-            adam.step(&mut [Change { parameter: &mut p, gradient: &[g], decay: 0.5 }], 1.0, 0.1);
+            adam.step(
+                &mut [Change { parameter: &mut p, gradient: &[g], decay: 0.5, average: None }],
+                1.0,
+                0.1,
+                0.0,
+            );
             assert!((p[0] - expected).abs() < 1e-7, "{} and {expected}", p[0]);
         }
         // The penalty form, λw added to the gradient, is another trajectory: its first step keeps the size of the rate.
         let mut coupled = Adam::<f64>::new([1].into_iter());
         let mut q = [2.0];
-        coupled.step(&mut [Change { parameter: &mut q, gradient: &[1.0 + 0.5 * 2.0], decay: 0.0 }], 1.0, 0.1);
+        coupled.step(
+            &mut [Change { parameter: &mut q, gradient: &[1.0 + 0.5 * 2.0], decay: 0.0, average: None }],
+            1.0,
+            0.1,
+            0.0,
+        );
         assert!((q[0] - 1.9).abs() < 1e-6);
     }
 
@@ -169,9 +194,10 @@ mod tests {
                 let number = |i: usize| ((i * 37 + step * 11) % 101) as f32 / 17.0 - 3.0;
                 let gradients: Vec<Vec<f32>> = sizes.iter().map(|&n| (0..n).map(number).collect()).collect();
                 let pairs = parameters.iter_mut().zip(&gradients);
-                let mut changes: Vec<_> =
-                    pairs.map(|(parameter, gradient)| Change { parameter, gradient, decay: 0.1 }).collect();
-                adam.step(&mut changes, 1.0, 0.01);
+                let mut changes: Vec<_> = pairs
+                    .map(|(parameter, gradient)| Change { parameter, gradient, decay: 0.1, average: None })
+                    .collect();
+                adam.step(&mut changes, 1.0, 0.01, 0.0);
             }
             parameters
         };

@@ -19,12 +19,16 @@ impl<T: Real> Average<T> {
         Self { weights: sizes.map(|n| vec![T::ZERO; n]).collect(), decay }
     }
 
-    /// Takes in parameter `k` after step `step`, counted from 1.
-    pub fn update(&mut self, k: usize, weights: &[T], step: usize) {
+    /// `g_t` of step `step`, counted from 1.
+    pub fn gain(&self, step: usize) -> T {
         let power = self.decay.powi(i32::try_from(step).unwrap_or(i32::MAX));
-        let gain = T::of((1.0 - self.decay) / (1.0 - power));
-        dispatch(Step { average: &mut self.weights[k], weights, gain });
+        T::of((1.0 - self.decay) / (1.0 - power))
     }
+}
+
+/// Takes new weights into their average, with the gain of the step.
+pub(crate) fn follow<T: Real>(average: &mut [T], weights: &[T], gain: T) {
+    dispatch(Step { average, weights, gain });
 }
 
 /// `average += gain (weights - average)`.
@@ -54,7 +58,8 @@ mod tests {
     fn three_steps_by_hand() {
         let mut average = Average::<f64>::new([1].into_iter(), 0.5);
         for (step, (weight, expected)) in [(7.0, 7.0), (1.0, 3.0), (3.0, 3.0)].into_iter().enumerate() {
-            average.update(0, &[weight], step + 1);
+            let gain = average.gain(step + 1);
+            follow(&mut average.weights[0], &[weight], gain);
             assert!((average.weights[0][0] - expected).abs() < 1e-15, "step {step}");
         }
     }

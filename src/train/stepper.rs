@@ -1,7 +1,7 @@
 //! One training step: the objective and its gradient, Adam in place, and the average of weights.
 
 use super::adam::{Adam, Change};
-use super::average::Average;
+use super::average::{Average, follow};
 use super::gauge::Contrast;
 use super::objective::{Penalty, Step, step};
 use super::{Error, State, TrainOptions};
@@ -126,9 +126,9 @@ impl<T: Real> Stepper<T> {
             flow.parameters_mut()[p].data.copy_from_slice(&self.outputs[first + i]);
         }
         if let Some(average) = &mut self.average {
-            for (i, &p) in self.step.trained.iter().chain(&self.step.updated).enumerate() {
-                average.update(i, &flow.parameters()[p].data, self.adam.steps);
-            }
+            let gain = average.gain(self.adam.steps);
+            let updated = average.weights[self.step.trained.len()..].iter_mut().zip(&self.step.updated);
+            updated.for_each(|(average, &p)| follow(average, &flow.parameters()[p].data, gain));
         }
         Ok(self.outputs[1][0])
     }
@@ -136,16 +136,19 @@ impl<T: Real> Stepper<T> {
     /// The optimiser's step, with the gradients of the last run.
     fn descend(&mut self, flow: &mut Flow<T>, scale: f64, rate: f64) {
         let gradients = &self.outputs[2..];
+        let gain = self.average.as_ref().map_or(T::ZERO, |a| a.gain(self.adam.steps + 1));
+        let mut averages = self.average.iter_mut().flat_map(|a| &mut a.weights);
         let all = flow.parameters_mut().iter_mut().enumerate();
         let trained = all.filter(|(p, _)| self.step.trained.binary_search(p).is_ok());
         let mut changes: SmallVec<[Change<'_, T>; MANY]> = trained
             .zip(gradients)
             .map(|((_, parameter), gradient)| {
                 let decay = if parameter.role == Role::Weight { self.weight_decay } else { 0.0 };
-                Change { parameter: &mut parameter.data, gradient, decay }
+                let average = averages.next().map(Vec::as_mut_slice);
+                Change { parameter: &mut parameter.data, gradient, decay, average }
             })
             .collect();
-        self.adam.step(&mut changes, scale, rate);
+        self.adam.step(&mut changes, scale, rate, gain);
     }
 
     /// Exchanges the flow's weights and their moving average, where one is kept: once before the averaged flow is looked

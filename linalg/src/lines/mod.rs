@@ -197,10 +197,35 @@ pub fn add_outer<T: Real>(out: &mut [T], x: &[T], k: usize, y: &[T], n: usize) {
     if n == 1 && block::fits(lines, k) {
         return block::product(Product { y: out, x: y, left: Left::Turned, w: x, n: k, start: Start::Sum });
     }
+    if n < FEW && k * n <= TURNED && block::fits(lines, k) {
+        return add_turned(out, x, k, y, n);
+    }
     let to = MatMut::from_row_major_slice_mut(out, k, n);
     let x = MatRef::from_row_major_slice(x, lines, k);
     let y = MatRef::from_row_major_slice(y, lines, n);
     matmul(to, Accum::Add, x.transpose(), y, T::ONE, Par::Seq);
+}
+
+/// Fewer columns of sums are summed as lines, which are whole vectors: 64 lines, 64 by 4 sums in f32 take 0.8 µs, and 1.9 by a general product.
+const FEW: usize = 8;
+/// Most numbers of such sums.
+const TURNED: usize = 512;
+
+/// [`add_outer`] by way of `outᵀ += yᵀ x`.
+fn add_turned<T: Real>(out: &mut [T], x: &[T], k: usize, y: &[T], n: usize) {
+    let mut turned = [T::ZERO; TURNED];
+    let turned = &mut turned[..k * n];
+    for (i, line) in out.chunks_exact(n).enumerate() {
+        for (to, &from) in turned[i..].iter_mut().step_by(k).zip(line) {
+            *to = from;
+        }
+    }
+    block::product(Product { y: turned, x: y, left: Left::Turned, w: x, n: k, start: Start::Sum });
+    for (i, line) in out.chunks_exact_mut(n).enumerate() {
+        for (to, &from) in line.iter_mut().zip(turned[i..].iter().step_by(k)) {
+            *to = from;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -309,9 +334,20 @@ mod tests {
     #[test]
     fn sums_over_lines_are_added() {
         for lines in [0, 1, 5, 13, 64] {
-            for (k, n) in
-                [(1, 1), (3, 1), (16, 1), (1, 16), (6, 8), (64, 64), (5, 3), (3, 2), (1, 4), (2, 64)]
-            {
+            for (k, n) in [
+                (1, 1),
+                (3, 1),
+                (16, 1),
+                (1, 16),
+                (6, 8),
+                (64, 64),
+                (5, 3),
+                (64, 3),
+                (8, 5),
+                (3, 2),
+                (1, 4),
+                (2, 64),
+            ] {
                 let whole = |i: usize, by: usize| ((i * by) % 13) as f64 - 6.0;
                 let x: Vec<f64> = (0..lines * k).map(|i| whole(i, 5)).collect();
                 let y: Vec<f64> = (0..lines * n).map(|i| whole(i, 7)).collect();
