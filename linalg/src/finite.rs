@@ -30,12 +30,12 @@ impl<T: Real> Kernel for AllFinite<'_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) -> bool {
-        // `x - x` is zero, and NaN of what is not finite; a loop without an exit becomes vector code.
+        // `0 x` is zero, and NaN of what is not finite; a loop without an exit becomes vector code.
         let mut sums = [T::ZERO; SUMS];
         let mut parts = self.0.chunks_exact(SUMS);
         for part in &mut parts {
             for i in 0..SUMS {
-                sums[i] += part[i] - part[i];
+                sums[i] += T::ZERO * part[i];
             }
         }
         let mut all = true;

@@ -6,8 +6,9 @@ use super::lanes::Single;
 use super::lu::Slogdet;
 use super::svd::Svd;
 use super::{Run, Span, singles};
-use crate::Real;
 use crate::elementary::levels::Level;
+use crate::lu::Lu;
+use crate::{Matrix, Real};
 use std::marker::PhantomData;
 
 /// How the kernels are run.
@@ -21,8 +22,9 @@ enum By {
 }
 
 impl By {
-    fn run<T: Real, K: Span<T>>(self, mut kernel: K, dispatch: impl FnOnce(K) -> Vec<usize>) {
-        let failed = match self {
+    /// Gives the matrices that are left to the solver of large ones.
+    fn run<T: Real, K: Span<T>>(self, mut kernel: K, dispatch: impl FnOnce(K) -> Vec<usize>) -> Vec<usize> {
+        match self {
             Self::Dispatch => dispatch(kernel),
             Self::Level(level) => level.run(Run(kernel, PhantomData)),
             Self::Fused => {
@@ -30,8 +32,7 @@ impl By {
                 singles(&mut kernel, Single::<T, true>::new(), 0..count, &mut failed);
                 failed
             }
-        };
-        assert!(failed.is_empty(), "{self:?}: {failed:?}");
+        }
     }
 }
 
@@ -51,13 +52,18 @@ impl<T: Real> Results<T> {
         let zeros = |len: usize| vec![T::ZERO; count * len];
         let (mut values, mut vectors) = (zeros(n), zeros(n * n));
         let kernel = Eigh { n, a, values: &mut values, vectors: &mut vectors };
-        by.run(kernel, |k| super::eigh(k.n, k.a, k.values, k.vectors));
+        let left = by.run(kernel, |k| super::eigh(k.n, k.a, k.values, k.vectors));
+        assert!(left.is_empty(), "{by:?}: {left:?}");
         let (mut u, mut s, mut v) = (zeros(n * n), zeros(n), zeros(n * n));
         let kernel = Svd { n, a, u: &mut u, s: &mut s, v: &mut v };
-        by.run(kernel, |k| super::svd(k.n, k.a, k.u, k.s, k.v));
+        let left = by.run(kernel, |k| super::svd(k.n, k.a, k.u, k.s, k.v));
+        assert!(left.is_empty(), "{by:?}: {left:?}");
         let (mut sign, mut log) = (zeros(1), zeros(1));
         let kernel = Slogdet { n, a, sign: &mut sign, log: &mut log };
-        by.run(kernel, |k| super::slogdet(k.n, k.a, k.sign, k.log));
+        for i in by.run(kernel, |k| super::slogdet(k.n, k.a, k.sign, k.log)) {
+            let lu = Lu::new(&Matrix::new(n, n, a[i * n * n..(i + 1) * n * n].to_vec())).unwrap();
+            (sign[i], log[i]) = lu.slogdet();
+        }
         Self { values, vectors, u, s, v, sign, log }
     }
 

@@ -27,8 +27,8 @@ impl<T: Real> Span<T> for Slogdet<'_, T> {
         self.sign.len()
     }
 
-    fn least(&self, lanes: usize) -> usize {
-        if self.n < BY_ROWS { lanes.div_ceil(super::PARTIAL) } else { lanes }
+    fn leaves_rest(&self) -> bool {
+        self.n >= BY_ROWS
     }
 
     #[inline(always)]
@@ -45,9 +45,6 @@ impl<T: Real> Span<T> for Slogdet<'_, T> {
         failed: &mut Vec<usize>,
     ) {
         let n = self.n;
-        if C::COUNT == 1 && n >= BY_ROWS {
-            return failed.extend(range);
-        }
         let matrices = &self.a[range.start * n * n..range.end * n * n];
         fill((n, stride(n)), matrices, Read::All, lu);
         let odd = factor(c, lu, n);

@@ -38,9 +38,9 @@ trait Span<T: Real> {
     fn count(&self) -> usize;
     /// Buffers that serve for every group.
     fn room<C: Lanes<T = T>>(&self, c: C) -> Self::Room<C>;
-    /// The least number of matrices that are sooner done together than one by one.
-    fn least(&self, lanes: usize) -> usize {
-        lanes.div_ceil(PARTIAL)
+    /// Whether matrices that do not fill all lanes are left to the solver of large ones.
+    fn leaves_rest(&self) -> bool {
+        false
     }
     /// Does up to [`Lanes::COUNT`] matrices and notes those that the solver of large ones has to do.
     fn group<C: Lanes<T = T>>(
@@ -63,7 +63,8 @@ impl<T: Real, K: Span<T>> WithSimd for Run<K, T> {
         let count = self.0.count();
         let (mut start, mut failed) = (0, Vec::new());
         let lanes = <T::Wide<S> as Lanes>::COUNT;
-        let least = self.0.least(lanes);
+        let leaves_rest = self.0.leaves_rest();
+        let least = if leaves_rest { lanes } else { lanes.div_ceil(PARTIAL) };
         if count >= least {
             let mut room = self.0.room(wide);
             while start < count && count - start >= least {
@@ -72,7 +73,9 @@ impl<T: Real, K: Span<T>> WithSimd for Run<K, T> {
                 self.0.group(wide, &mut room, range, &mut failed);
             }
         }
-        if start < count {
+        if leaves_rest {
+            failed.extend(start..count);
+        } else if start < count {
             if <T::Wide<S> as Lanes>::FUSED {
                 singles(&mut self.0, Single::<T, true>::new(), start..count, &mut failed);
             } else {
@@ -83,7 +86,7 @@ impl<T: Real, K: Span<T>> WithSimd for Run<K, T> {
     }
 }
 
-/// A group pays from this part of its lanes on, as a rule.
+/// A group pays from this part of its lanes on.
 const PARTIAL: usize = 3;
 
 #[inline(always)]

@@ -103,6 +103,11 @@ impl<'a, T: Real> Slope<'a, T> {
         dispatch(Scale::<T, false> { slope: *self, t, width, repeats });
     }
 
+    /// Values of the hidden layer, where it is one of tanh.
+    pub fn tanh(&self) -> Option<&'a [T]> {
+        (self.activation == Activation::Tanh).then_some(self.value)
+    }
+
     #[inline(always)]
     fn of(&self, at: usize, width: usize) -> (&'a [T], &'a [T]) {
         let value = &self.value[at..at + width];
@@ -136,7 +141,8 @@ impl<T: Real, const KEEP: bool> Kernel for Scale<'_, '_, T, KEEP> {
 impl<T: Real, const KEEP: bool> Scale<'_, '_, T, KEEP> {
     #[inline(always)]
     fn by_line(self, f: impl Fn(T, T) -> T) {
-        let width = self.width;
+        // Rows of one line each are as one.
+        let width = if self.repeats == 1 { self.slope.value.len() } else { self.width };
         for (row, t) in self.t.chunks_exact_mut(self.repeats * width).enumerate() {
             let (value, stored) = self.slope.of(row * width, width);
             for t in t.chunks_exact_mut(width) {

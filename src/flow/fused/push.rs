@@ -156,15 +156,18 @@ impl<T: Real> Primitive<T> for Push {
             let tile = |width: usize| top * width..(top + n) * width;
             for (k, layer) in layers.iter().enumerate() {
                 let out = &mut there[..n * t * layer.outputs];
+                let mut slope = (k < spec.depth()).then(|| spec.slope(kept, k).rows(tile(layer.outputs)));
                 match &self.start {
                     Start::Diagonal { lines, .. } if k == 0 => {
-                        dispatch(ScaleRows { rates: &start[tile(p)], lines, tangents: t, columns, out });
+                        let (rates, tanh) = (&start[tile(p)], slope.and_then(|slope| slope.tanh()));
+                        dispatch(ScaleRows { rates, lines, tangents: t, columns, tanh, out });
+                        slope = slope.filter(|_| tanh.is_none());
                     }
                     Start::Block if k == 0 => layer.push(out, &start[tile(t * p)], n * t, line),
                     _ => layer.push(out, &here[..n * t * layer.inputs], n * t, line),
                 }
-                if k < spec.depth() {
-                    spec.slope(kept, k).rows(tile(layer.outputs)).push(out, layer.outputs, t);
+                if let Some(slope) = slope {
+                    slope.push(&mut there[..n * t * layer.outputs], layer.outputs, t);
                 }
                 std::mem::swap(&mut here, &mut there);
             }
@@ -234,13 +237,15 @@ impl<T: Real> Primitive<T> for Push {
     }
 }
 
-/// `out[n, lines[j], :] += v[n, j] W[:, j]`: the first layer meets a diagonal.
+/// `out[n, lines[j], :] += v[n, j] W[:, j]`: the first layer meets a diagonal. Then `out[n, :, :] *= 1 − tanh[n, :]²`.
 struct ScaleRows<'a, T> {
     rates: &'a [T],
     lines: &'a [usize],
     tangents: usize,
     /// `Wᵀ`.
     columns: &'a [T],
+    /// Values of the hidden layer, where it is one of tanh.
+    tanh: Option<&'a [T]>,
     out: &'a mut [T],
 }
 
@@ -256,13 +261,28 @@ impl<T: Real> Kernel for ScaleRows<'_, T> {
             self.out.fill(T::ZERO);
         }
         let rows = self.out.chunks_exact_mut(self.tangents * width).zip(self.rates.chunks_exact(p));
-        for (out, rates) in rows {
+        for (n, (out, rates)) in rows.enumerate() {
+            let tanh = self.tanh.map(|tanh| &tanh[n * width..(n + 1) * width]);
+            if let (true, Some(tanh)) = (one_each, tanh) {
+                let lines = out.chunks_exact_mut(width).zip(self.columns.chunks_exact(width)).zip(rates);
+                for ((out, w), &v) in lines {
+                    for ((o, &w), &h) in out.iter_mut().zip(w).zip(tanh) {
+                        *o = v * w * (T::ONE - h * h);
+                    }
+                }
+                continue;
+            }
             for ((&line, &v), w) in self.lines.iter().zip(rates).zip(self.columns.chunks_exact(width)) {
                 let out = &mut out[line * width..(line + 1) * width];
                 if one_each {
                     out.iter_mut().zip(w).for_each(|(o, &w)| *o = v * w);
                 } else {
                     out.iter_mut().zip(w).for_each(|(o, &w)| *o += v * w);
+                }
+            }
+            for out in out.chunks_exact_mut(width) {
+                for (o, &h) in out.iter_mut().zip(tanh.unwrap_or_default()) {
+                    *o *= T::ONE - h * h;
                 }
             }
         }
