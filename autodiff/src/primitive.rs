@@ -32,7 +32,8 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
     /// Shapes of the outputs, or why the inputs do not fit.
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error>;
 
-    /// Computes the outputs. Must write every number of every output, and *add* to those that are sums.
+    /// Computes the outputs. Must write every number of every output, and *add* to those that are sums. It stays on its thread, whose
+    /// workspace it holds: waiting for other threads of the pool in here could wait for that workspace.
     fn eval(&self, cx: &mut Eval<'_, '_, T>);
 
     /// Records the tangents of the outputs from those of the inputs.

@@ -117,10 +117,12 @@ impl<T: Real> Program<T> {
     /// A runner, which holds the memory of repeated runs.
     pub fn runner(&self) -> Runner<T> {
         let plan = &self.inner.plan;
-        let zeros = |sizes: &[usize]| sizes.iter().map(|&n| vec![T::ZERO; n]).collect::<Vec<_>>();
+        let mut shared: Vec<Vec<T>> = plan.shared.iter().map(|&n| vec![T::ZERO; n]).collect();
+        // A sum has the memory of the first lane.
+        plan.phases.iter().flat_map(|p| &p.reductions).for_each(|r| shared[r.shared] = Vec::new());
         Runner {
             program: self.clone(),
-            shared: zeros(&plan.shared),
+            shared,
             lanes: (0..plan.lanes).map(|_| Lane::new(plan)).collect(),
             workspaces: Vec::new(),
             prepared: false,
@@ -289,6 +291,13 @@ impl<T: Real> Runner<T> {
             rayon::broadcast(|_| prepare_thread::<T>());
             self.prepared = true;
         }
+        for r in plan.phases[first..].iter().flat_map(|phase| &phase.reductions) {
+            let sums = &mut self.lanes[0].sums[r.lane];
+            if sums.is_empty() {
+                // The sum of the last run goes back to the lane.
+                std::mem::swap(sums, &mut self.shared[r.shared]);
+            }
+        }
         let shards = rows.div_ceil(plan.shard_rows);
         self.prepared_rows = None;
         for (index, phase) in plan.phases.iter().enumerate().skip(first) {
@@ -320,7 +329,6 @@ impl<T: Real> Runner<T> {
                 if rows == 0 {
                     self.lanes[0].sums[r.lane].fill(T::ZERO);
                 }
-                // What the lane gets in return is of no account: its first shard begins with zeros.
                 std::mem::swap(&mut self.shared[r.shared], &mut self.lanes[0].sums[r.lane]);
             }
         }

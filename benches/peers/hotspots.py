@@ -1,6 +1,6 @@
 """Where the time of each row goes: a picture.
 
-    python benches/peers/hotspots.py --svg docs/performance/profile.svg --json docs/performance/profile.json
+    python benches/peers/hotspots.py --svg docs/pictures/profile.svg --json docs/pictures/profile.json
 
 Runs every case of eigenflow's list under Linux `perf` (sampling by the CPU's clock, one thread), sorts the samples by
 symbol into a few kinds of work, and draws one bar a row. Needs `perf` (Debian: linux-perf) and cargo.
@@ -21,15 +21,17 @@ ROOT = HERE.parent.parent
 
 # First match counts.
 KINDS = [
-    ("products", re.compile(r"lines::block|lines::dots|microkernel|gemm_m|nano_gemm|millikernel|gemm::")),
-    ("packing", re.compile(r"pack")),
+    ("packing", re.compile(r"pack_operands|pack_generic|pack_[lr]hs|copy_millikernel")),
+    ("products", re.compile(r"lines::block|lines::dots|linalg::matmul|microkernel|millikernel|gemm")),
     ("elementwise functions", re.compile(r"network::Activate|dispatch::(Map|InPlace)|Unary")),
-    ("other vector kernels", re.compile(r"vectorize|V4::|V3::|simd")),
-    ("copies", re.compile(r"memmove|memcpy|memset|[Gg]ather|[Cc]oncat|transpose")),
-    ("tape", re.compile(r"eigenflow_autodiff|rayon|SmallVec")),
+    ("small matrices", re.compile(r"small::")),
+    ("large factorisations", re.compile(r"faer")),
+    ("copies", re.compile(r"memmove|memcpy|memset|[Gg]ather|[Cc]oncat|transpose::Transpose|copy_columns")),
+    ("other vector kernels", re.compile(r"vectorize|V4|V3|[Ss]imd")),
+    ("tape and threads", re.compile(r"eigenflow_autodiff|rayon|smallvec|SmallVec")),
 ]
 REST = "rest"
-COLOURS = ["#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#cc79a7", "#009e73", "#999999"]
+COLOURS = ["#56b4e9", "#0072b2", "#d55e00", "#882255", "#332288", "#cc79a7", "#e69f00", "#009e73", "#999999"]
 
 
 def binary():
@@ -77,7 +79,7 @@ def shares(server, case):
 
 def picture(rows):
     """One bar a row."""
-    left, width, line = 260, 520, 20
+    left, width, line = 260, 760, 20
     height = 60 + line * len(rows) + 30
     names = [name for name, _ in KINDS] + [REST]
     text = "; ".join(f"{case}: " + ", ".join(f"{k} {100 * v:.0f} %" for k, v in share.items() if v >= 0.01)
