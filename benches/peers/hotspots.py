@@ -21,8 +21,7 @@ ROOT = HERE.parent.parent
 
 # First match counts.
 KINDS = [
-    ("packing", re.compile(r"pack_operands|pack_generic|pack_[lr]hs|copy_millikernel")),
-    ("products", re.compile(r"lines::block|lines::dots|linalg::matmul|microkernel|millikernel|gemm")),
+    ("products", re.compile(r"lines::block|lines::dots|linalg::matmul|microkernel|millikernel|gemm|pack_operands")),
     ("elementwise functions", re.compile(r"network::Activate|dispatch::(Map|InPlace)|Unary")),
     ("small matrices", re.compile(r"small::")),
     ("large factorisations", re.compile(r"faer")),
@@ -31,7 +30,7 @@ KINDS = [
     ("tape and threads", re.compile(r"eigenflow_autodiff|rayon|smallvec|SmallVec")),
 ]
 REST = "rest"
-COLOURS = ["#56b4e9", "#0072b2", "#d55e00", "#882255", "#332288", "#cc79a7", "#e69f00", "#009e73", "#999999"]
+COLOURS = ["#0072b2", "#d55e00", "#882255", "#332288", "#cc79a7", "#e69f00", "#009e73", "#999999"]
 
 
 def binary():
@@ -90,7 +89,7 @@ def picture(rows):
            "<style>text{fill:#222} rect.back{fill:#fff} "
            "@media(prefers-color-scheme:dark){text{fill:#ddd} rect.back{fill:#181818}}</style>",
            f'<rect class="back" width="{left + width + 110}" height="{height}"/>']
-    x = left
+    x = 20
     for name, colour in zip(names, COLOURS):
         out.append(f'<rect x="{x}" y="16" width="12" height="12" fill="{colour}"/>'
                    f'<text x="{x + 16}" y="26">{name}</text>')
