@@ -192,12 +192,14 @@ fn child(name: &str, what: &str) {
         let case = Case { kind: Kind::TrainStep, double: true, count: 512, dim };
         let mut work = prepared(case);
         (0..5).for_each(|_| work.call());
+        // Before anything else is allocated.
+        let peak = peak_bytes();
         let flow = Given::default().flow::<f64>(case).expect("the case's own flow");
         let numbers: usize = flow.parameters().iter().map(|p| p.data.len()).sum();
         let stepper = Stepper::new(&flow, 512, &TrainOptions::default()).expect("no penalty");
         let in_flight = rayon::current_num_threads();
         let bound = numbers * 8 * (4 + LANES) + in_flight * stepper.workspace_bytes() + (32 << 20);
-        return println!("{}", peak_bytes() / bound as f64);
+        return println!("{}", peak / bound as f64);
     }
     let mut work = prepared(Case::find(name).expect("a case of the list"));
     work.call();
