@@ -50,11 +50,7 @@ pub(crate) struct Reduction {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Phase {
     /// Nodes on shared values, in order.
-    pub shared: Vec<u32>,
-    /// Where groups of them end that read nothing of each other.
-    pub groups: Vec<usize>,
-    /// First shared matrix that the last group writes.
-    group_starts: usize,
+    pub shared: Vec<Group>,
     /// Nodes on batch values, in order.
     pub batch: Vec<u32>,
     /// Sums that end this phase.
@@ -66,16 +62,22 @@ pub(crate) struct Phase {
     pub carried: Vec<(usize, usize, ValueId)>,
 }
 
+/// Nodes on shared values that read nothing of each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    /// First shared matrix that they write; they read only those before.
+    pub first: usize,
+    pub nodes: Vec<u32>,
+}
+
 impl Phase {
     /// Appends a node whose outputs begin with shared matrix `first`: to the last group, unless it reads what that one writes.
     fn push_shared(&mut self, node: u32, mut reads: impl Iterator<Item = Place>, first: usize) {
-        if self.groups.is_empty() || reads.any(|p| matches!(p, Place::Shared(k) if k >= self.group_starts)) {
-            self.groups.push(self.shared.len());
-            self.group_starts = first;
-        }
-        self.shared.push(node);
-        if let Some(end) = self.groups.last_mut() {
-            *end = self.shared.len();
+        match self.shared.last_mut() {
+            Some(group) if !reads.any(|p| matches!(p, Place::Shared(k) if k >= group.first)) => {
+                group.nodes.push(node);
+            }
+            _ => self.shared.push(Group { first, nodes: vec![node] }),
         }
     }
 }

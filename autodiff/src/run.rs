@@ -1,6 +1,6 @@
 //! Replaying a program on new inputs.
 
-use crate::plan::{Place, Plan};
+use crate::plan::{Phase, Place, Plan};
 use crate::recorder::{Source, Tape, ValueId};
 use crate::shared::Store;
 use crate::stage::{Lane, Sinks, Stage, Workspace};
@@ -106,7 +106,8 @@ impl<T: Real> Program<T> {
 
     /// Number of operations that a run executes.
     pub fn len(&self) -> usize {
-        self.inner.plan.phases.iter().map(|p| p.shared.len() + p.batch.len()).sum()
+        let shared = |p: &Phase| p.shared.iter().map(|group| group.nodes.len()).sum::<usize>();
+        self.inner.plan.phases.iter().map(|p| shared(p) + p.batch.len()).sum()
     }
 
     /// Whether a run executes no operation.

@@ -1,6 +1,6 @@
 //! Operations on shared values, by groups that read nothing of each other: threads share a group.
 
-use crate::plan::{Phase, Place, Plan};
+use crate::plan::{Group, Phase, Place, Plan};
 use crate::recorder::{Source, Tape, ValueId};
 use crate::stage::{Outputs, Workspace, evaluate};
 use eigenflow_linalg::Real;
@@ -28,13 +28,9 @@ impl<T: Real> Store<'_, T> {
     pub fn run(&self, phase: &Phase, matrices: &mut [Vec<T>], parallel: bool) {
         // A thread from outside of the pool would wait longer for it than the work takes.
         let parallel = parallel && rayon::current_thread_index().is_some();
-        let mut start = 0;
-        for &end in &phase.groups {
-            let nodes = &phase.shared[start..end];
-            start = end;
-            let first = self.first(nodes[0]);
-            let (before, matrices) = matrices.split_at_mut(first);
-            self.group(nodes, before, Part { first, matrices }, parallel);
+        for Group { first, nodes } in &phase.shared {
+            let (before, matrices) = matrices.split_at_mut(*first);
+            self.group(nodes, before, Part { first: *first, matrices }, parallel);
         }
     }
 

@@ -208,7 +208,8 @@ def whole_process(eigenflow, folder, threads, runs):
         "--schedule constant --epochs 26 --patience 0 --preprocess standardize --quiet --dtype f32"
     )
     seen = "builtin:two-moons?n=20000&seed=0"
-    # 26 epochs of 78 batches are 2,028 steps, where the peer takes 2,000; columns are standardised, as there. The validation rows pick the best epoch.
+    # 26 epochs of 78 batches are 2,028 steps, where the peer takes 2,000; columns are standardised, as
+    # there. The validation rows pick the best epoch.
     train = ["train", seen, "--out", str(model), "--valid", "builtin:two-moons?n=1000&seed=2", *options.split()]
     score = ["score", str(model), "builtin:two-moons?n=10000&seed=1", "--json", "--quiet"]
     nll = {}
