@@ -190,16 +190,19 @@ mod tests {
         let steps = || {
             let mut adam = Adam::<f32>::new(sizes.into_iter());
             let mut parameters: Vec<Vec<f32>> = sizes.iter().map(|&n| vec![0.5; n]).collect();
+            let mut averages = parameters.clone();
             for step in 1..=3 {
                 let number = |i: usize| ((i * 37 + step * 11) % 101) as f32 / 17.0 - 3.0;
                 let gradients: Vec<Vec<f32>> = sizes.iter().map(|&n| (0..n).map(number).collect()).collect();
-                let pairs = parameters.iter_mut().zip(&gradients);
-                let mut changes: Vec<_> = pairs
-                    .map(|(parameter, gradient)| Change { parameter, gradient, decay: 0.1, average: None })
-                    .collect();
-                adam.step(&mut changes, 1.0, 0.01, 0.0);
+                let mut changes = Vec::new();
+                for ((parameter, gradient), average) in
+                    parameters.iter_mut().zip(&gradients).zip(&mut averages)
+                {
+                    changes.push(Change { parameter, gradient, decay: 0.1, average: Some(average) });
+                }
+                adam.step(&mut changes, 1.0, 0.01, 0.5);
             }
-            parameters
+            [parameters, averages].concat()
         };
         let alone = steps();
         let moves = |p: &Vec<f32>| p.iter().any(|p| (p - 0.5).abs() > 1e-3);
