@@ -6,7 +6,7 @@
 //! value in it is dead. A batch value that a later phase reads is *carried* in a buffer of its own
 //! over all rows.
 
-use crate::recorder::{Source, Tape, ValueId};
+use crate::recorder::{Node, Source, Tape, ValueId};
 use crate::{Shape, Var};
 use smallvec::SmallVec;
 use std::cmp::Reverse;
@@ -33,9 +33,13 @@ pub(crate) enum Place {
     Dead,
     BatchInput(usize),
     SharedInput(usize),
-    Constant,
+    Constant(ValueId),
     /// A slot of the shard's workspace.
     Slot(usize),
+    /// A buffer of the lane, over all its rows: a batch value of an earlier phase.
+    Carried(usize),
+    /// An accumulator of the lane.
+    Sum(usize),
     /// A matrix of the shared store.
     Shared(usize),
 }
@@ -55,11 +59,20 @@ pub(crate) struct Phase {
     pub batch: Vec<u32>,
     /// Sums that end this phase.
     pub reductions: Vec<Reduction>,
-    /// Program outputs (by position) that are complete after a given batch step of this phase:
-    /// `(step, output)`; step `None` copies an input.
-    pub outputs: Vec<(Option<usize>, usize)>,
-    /// Carried buffers written in this phase: `(step, buffer, value)`.
-    pub carried: Vec<(usize, usize, ValueId)>,
+    /// Program outputs that this phase completes, in order.
+    pub outputs: Vec<Copied>,
+    /// Carried buffers that it writes, in order.
+    pub carried: Vec<Copied>,
+}
+
+/// A value that is copied from its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Copied {
+    /// After this batch step of the phase; an input at once.
+    pub step: Option<usize>,
+    /// Number of the program output, or of the carried buffer.
+    pub to: usize,
+    pub id: ValueId,
 }
 
 /// Nodes on shared values that read nothing of each other.
@@ -86,12 +99,6 @@ impl Phase {
 pub(crate) struct Plan {
     pub places: Vec<Place>,
     pub phases: Vec<Phase>,
-    /// Phase in which a value becomes known.
-    pub phase_of: Vec<usize>,
-    /// Carried buffer of a batch value that later phases read.
-    pub carried_of: Vec<Option<usize>>,
-    /// Accumulator of a value that is a sum over rows.
-    pub lane_of: Vec<Option<usize>>,
     /// Numbers per row of each slot.
     pub slots: Vec<usize>,
     /// Numbers per row of each carried buffer.
@@ -100,8 +107,8 @@ pub(crate) struct Plan {
     pub shared: Vec<usize>,
     /// Numbers of each lane accumulator.
     pub accumulators: Vec<usize>,
-    /// Shapes that each live node reads and writes; empty for dead nodes.
-    pub shapes: Vec<NodeShapes>,
+    /// What each live node reads and writes; empty for dead nodes.
+    pub wiring: Vec<Wiring>,
     pub outputs: Vec<ValueId>,
     pub shard_rows: usize,
     pub lanes: usize,
@@ -111,10 +118,13 @@ pub(crate) struct Plan {
     pub scratch: usize,
 }
 
+/// What a node reads and writes: looked up once, for a run passes here for each node and shard.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NodeShapes {
+pub(crate) struct Wiring {
     pub inputs: SmallVec<[Shape; 4]>,
     pub outputs: SmallVec<[Shape; 2]>,
+    pub reads: SmallVec<[Place; 4]>,
+    pub writes: SmallVec<[Place; 2]>,
 }
 
 /// Where a live operation stands.
@@ -160,7 +170,7 @@ impl Plan {
             match value.source {
                 Source::BatchInput(k) => places[id] = Place::BatchInput(k),
                 Source::SharedInput(k) => places[id] = Place::SharedInput(k),
-                Source::Constant(_) => places[id] = Place::Constant,
+                Source::Constant(_) => places[id] = Place::Constant(id as ValueId),
                 Source::Node { .. } => {}
             }
         }
@@ -201,10 +211,10 @@ impl Plan {
         for (number, phase) in phases.iter_mut().enumerate() {
             slots.assign(tape, number, phase, &phase_of, &crosses, &mut places);
         }
-        for &(_, buffer, id) in phases.iter().flat_map(|p| &p.carried) {
-            carried_of[id as usize] = Some(buffer);
+        for &Copied { to, id, .. } in phases.iter().flat_map(|p| &p.carried) {
+            carried_of[id as usize] = Some(to);
         }
-        for (position, &id) in outputs.iter().enumerate() {
+        for (to, &id) in outputs.iter().enumerate() {
             if !shape(id).is_batch() {
                 continue;
             }
@@ -215,7 +225,7 @@ impl Plan {
                 }
                 _ => (phase_of[id as usize], None),
             };
-            phases[phase].outputs.push((step, position));
+            phases[phase].outputs.push(Copied { step, to, id });
         }
         for phase in &mut phases {
             phase.outputs.sort_unstable();
@@ -225,34 +235,31 @@ impl Plan {
         let row: usize = slots.iter().sum::<usize>() * size_of::<T>();
         let weights: usize = tape.shared_inputs.iter().map(|&id| shape(id).unit() * size_of::<T>()).sum();
         let shard_rows = shard_rows(row, weights);
-        let shapes: Vec<NodeShapes> = tape
-            .nodes
-            .iter()
-            .zip(&live)
-            .map(|(node, live)| {
-                if !live {
-                    return NodeShapes::default();
-                }
-                NodeShapes {
-                    inputs: node.inputs.iter().map(|&id| shape(id)).collect(),
-                    outputs: node.outputs.clone().map(shape).collect(),
-                }
+        let read = |id: ValueId, phase: usize| match carried_of[id as usize] {
+            Some(buffer) if phase_of[id as usize] < phase => Place::Carried(buffer),
+            _ => places[id as usize],
+        };
+        let write = |id: ValueId| lane_of[id as usize].map_or(places[id as usize], Place::Sum);
+        let wire = |(node, level): (&Node<T>, &Option<Level>)| {
+            level.as_ref().map_or_else(Wiring::default, |level| Wiring {
+                inputs: node.inputs.iter().map(|&id| shape(id)).collect(),
+                outputs: node.outputs.clone().map(shape).collect(),
+                reads: node.inputs.iter().map(|&id| read(id, level.phase)).collect(),
+                writes: node.outputs.clone().map(write).collect(),
             })
-            .collect();
-        let needs = tape.nodes.iter().zip(&shapes).zip(&live).filter(|(_, live)| **live);
-        let scratch = needs.map(|((node, s), _)| node.op.scratch(&s.inputs, shard_rows)).max().unwrap_or(0);
+        };
+        let wiring: Vec<Wiring> = tape.nodes.iter().zip(&levels).map(wire).collect();
+        let needs = tape.nodes.iter().zip(&wiring).zip(&live).filter(|(_, live)| **live);
+        let scratch = needs.map(|((node, w), _)| node.op.scratch(&w.inputs, shard_rows)).max().unwrap_or(0);
         let lanes = if accumulators.is_empty() { FREE_LANES } else { LANES };
         Self {
             places,
             phases,
-            phase_of,
-            carried_of,
-            lane_of,
             slots,
             carried,
             shared,
             accumulators,
-            shapes,
+            wiring,
             outputs: outputs.to_vec(),
             shard_rows,
             lanes,
@@ -341,7 +348,7 @@ impl Slots {
                     continue;
                 }
                 if crosses[id as usize] {
-                    phase.carried.push((step, self.carried.len(), id));
+                    phase.carried.push(Copied { step: Some(step), to: self.carried.len(), id });
                     self.carried.push(shape.unit());
                 }
                 places[id as usize] = Place::Slot(self.take(shape.unit()));

@@ -248,4 +248,12 @@ impl<T> Tape<T> {
         self.values.push(Value { shape, source });
         id
     }
+
+    /// The numbers of a constant.
+    pub fn constant(&self, id: ValueId) -> &[T] {
+        match &self.values[id as usize].source {
+            Source::Constant(numbers) => numbers,
+            _ => unreachable!("value {id} is computed"),
+        }
+    }
 }

@@ -1,12 +1,12 @@
 //! Replaying a program on new inputs.
 
 use crate::plan::{Phase, Place, Plan};
-use crate::recorder::{Source, Tape, ValueId};
+use crate::recorder::{Tape, ValueId};
 use crate::shared::Store;
 use crate::stage::{Lane, Sinks, Stage, Workspace};
 use crate::{Error, Recorder, Shape, Var};
-use eigenflow_linalg::Real;
 use eigenflow_linalg::lines::prepare_thread;
+use eigenflow_linalg::{Aligned, Real};
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex};
 
@@ -118,9 +118,9 @@ impl<T: Real> Program<T> {
     /// A runner, which holds the memory of repeated runs.
     pub fn runner(&self) -> Runner<T> {
         let plan = &self.inner.plan;
-        let mut shared: Vec<Vec<T>> = plan.shared.iter().map(|&n| vec![T::ZERO; n]).collect();
+        let mut shared: Vec<Aligned<T>> = plan.shared.iter().map(|&n| Aligned::zeros(n)).collect();
         // A sum has the memory of the first lane.
-        plan.phases.iter().flat_map(|p| &p.reductions).for_each(|r| shared[r.shared] = Vec::new());
+        plan.phases.iter().flat_map(|p| &p.reductions).for_each(|r| shared[r.shared] = Aligned::default());
         Runner {
             program: self.clone(),
             shared,
@@ -158,7 +158,7 @@ impl<T: Real> Program<T> {
 #[derive(Debug)]
 pub struct Runner<T> {
     program: Program<T>,
-    shared: Vec<Vec<T>>,
+    shared: Vec<Aligned<T>>,
     lanes: Vec<Lane<T>>,
     /// One a thread.
     workspaces: Vec<Mutex<Workspace<T>>>,
@@ -320,7 +320,7 @@ impl<T: Real> Runner<T> {
                 workspaces: &self.workspaces,
             };
             if !phase.batch.is_empty() || !phase.outputs.is_empty() {
-                let sinks = sinks(outputs, phase.outputs.iter().map(|&(_, k)| k));
+                let sinks = sinks(outputs, phase.outputs.iter().map(|c| c.to));
                 stage.lanes(&mut self.lanes, 0, sinks, threads > 1);
             }
             if index == 0 && (phase.batch.is_empty() || rows == 0) {
@@ -338,10 +338,10 @@ impl<T: Real> Runner<T> {
             self.shared_inputs = SharedInputs::Done;
         }
         for (&id, out) in plan.outputs.iter().zip(outputs) {
-            match (plan.places[id as usize], &tape.values[id as usize].source) {
-                (Place::Shared(k), _) => out.copy_from_slice(&self.shared[k]),
-                (Place::SharedInput(k), _) => out.copy_from_slice(shared[k]),
-                (_, Source::Constant(data)) => out.copy_from_slice(data),
+            match plan.places[id as usize] {
+                Place::Shared(k) => out.copy_from_slice(&self.shared[k]),
+                Place::SharedInput(k) => out.copy_from_slice(shared[k]),
+                Place::Constant(id) => out.copy_from_slice(tape.constant(id)),
                 _ => {}
             }
         }

@@ -1,9 +1,9 @@
 //! Operations on shared values, by groups that read nothing of each other: threads share a group.
 
 use crate::plan::{Group, Phase, Place, Plan};
-use crate::recorder::{Source, Tape, ValueId};
+use crate::recorder::Tape;
 use crate::stage::{Outputs, Workspace, evaluate};
-use eigenflow_linalg::Real;
+use eigenflow_linalg::{Aligned, Real};
 use std::sync::Mutex;
 
 /// What shared operations read besides each other's outputs.
@@ -20,12 +20,12 @@ const GRAIN: usize = 1 << 14;
 /// Shared matrices from number `first` on.
 struct Part<'b, T> {
     first: usize,
-    matrices: &'b mut [Vec<T>],
+    matrices: &'b mut [Aligned<T>],
 }
 
 impl<T: Real> Store<'_, T> {
     /// Runs the shared operations of a phase; `matrices` are all of the store. Which thread runs an operation changes no bit of it.
-    pub fn run(&self, phase: &Phase, matrices: &mut [Vec<T>], parallel: bool) {
+    pub fn run(&self, phase: &Phase, matrices: &mut [Aligned<T>], parallel: bool) {
         // A thread from outside of the pool would wait longer for it than the work takes.
         let parallel = parallel && rayon::current_thread_index().is_some();
         for Group { first, nodes } in &phase.shared {
@@ -36,19 +36,12 @@ impl<T: Real> Store<'_, T> {
 
     /// First shared matrix that a node writes; those of later nodes come later.
     fn first(&self, node: u32) -> usize {
-        self.place(self.tape.nodes[node as usize].outputs.start)
+        number(self.plan.wiring[node as usize].writes[0])
     }
 
-    fn place(&self, id: ValueId) -> usize {
-        match self.plan.places[id as usize] {
-            Place::Shared(k) => k,
-            _ => unreachable!("a shared operation gives shared values"),
-        }
-    }
-
-    fn group(&self, nodes: &[u32], before: &[Vec<T>], part: Part<'_, T>, parallel: bool) {
+    fn group(&self, nodes: &[u32], before: &[Aligned<T>], part: Part<'_, T>, parallel: bool) {
         let numbers =
-            |node: &u32| self.plan.shapes[*node as usize].outputs.iter().map(|s| s.unit()).sum::<usize>();
+            |node: &u32| self.plan.wiring[*node as usize].outputs.iter().map(|s| s.unit()).sum::<usize>();
         let all: usize = nodes.iter().map(numbers).sum();
         if !parallel || nodes.len() < 2 || all < GRAIN {
             let mut workspace = Workspace::of_thread(self.workspaces);
@@ -75,23 +68,31 @@ impl<T: Real> Store<'_, T> {
     fn node(
         &self,
         index: u32,
-        before: &[Vec<T>],
+        before: &[Aligned<T>],
         first: usize,
-        matrices: &mut [Vec<T>],
+        matrices: &mut [Aligned<T>],
         workspace: &mut Workspace<T>,
     ) {
-        let ids = self.tape.nodes[index as usize].outputs.clone();
+        let wiring = &self.plan.wiring[index as usize];
+        let position = |&place: &Place| number(place) - first;
         let mut out: Outputs<T> =
-            ids.clone().map(|id| std::mem::take(&mut matrices[self.place(id) - first])).collect();
-        let read = |id: ValueId| match (self.plan.places[id as usize], &self.tape.values[id as usize].source)
-        {
-            (Place::Shared(k), _) => before[k].as_slice(),
-            (Place::SharedInput(k), _) => self.inputs[k],
-            (_, Source::Constant(data)) => data,
+            wiring.writes.iter().map(|place| std::mem::take(&mut matrices[position(place)])).collect();
+        let read = |place: Place| match place {
+            Place::Shared(k) => &before[k][..],
+            Place::SharedInput(k) => self.inputs[k],
+            Place::Constant(id) => self.tape.constant(id),
             _ => unreachable!("a shared operation reads shared values"),
         };
         let Workspace { scratch, views, .. } = workspace;
-        evaluate(self.tape, self.plan, index, 0, read, &mut out, scratch, views);
-        ids.zip(out).for_each(|(id, buffer)| matrices[self.place(id) - first] = buffer);
+        evaluate(self.tape, self.plan, index, 0, |place, _| read(place), &mut out, scratch, views);
+        wiring.writes.iter().zip(out).for_each(|(place, buffer)| matrices[position(place)] = buffer);
+    }
+}
+
+/// That of a shared matrix.
+fn number(place: Place) -> usize {
+    match place {
+        Place::Shared(k) => k,
+        _ => unreachable!("a shared operation gives shared values"),
     }
 }

@@ -2,24 +2,24 @@
 
 use crate::plan::{Place, Plan};
 use crate::primitive::Eval;
-use crate::recorder::{Source, Tape, ValueId};
-use eigenflow_linalg::Real;
+use crate::recorder::{Tape, ValueId};
 use eigenflow_linalg::elementary::{Kernel, dispatch};
+use eigenflow_linalg::{Aligned, Real};
 use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A fixed share of the rows: what is summed over them, and what later phases read of them.
 #[derive(Debug)]
 pub(crate) struct Lane<T> {
-    pub sums: Vec<Vec<T>>,
-    carried: Vec<Vec<T>>,
+    pub sums: Vec<Aligned<T>>,
+    carried: Vec<Aligned<T>>,
 }
 
 impl<T: Real> Lane<T> {
     pub fn new(plan: &Plan) -> Self {
         Self {
-            sums: plan.accumulators.iter().map(|&n| vec![T::ZERO; n]).collect(),
-            carried: plan.carried.iter().map(|_| Vec::new()).collect(),
+            sums: plan.accumulators.iter().map(|&n| Aligned::zeros(n)).collect(),
+            carried: plan.carried.iter().map(|_| Aligned::default()).collect(),
         }
     }
 }
@@ -27,19 +27,19 @@ impl<T: Real> Lane<T> {
 /// What one thread needs to run operations.
 #[derive(Debug)]
 pub(crate) struct Workspace<T> {
-    slots: Vec<Vec<T>>,
-    pub scratch: Vec<T>,
+    slots: Vec<Aligned<T>>,
+    pub scratch: Aligned<T>,
     /// Always empty; keeps its memory between operations ([`recycle`]).
     pub views: Views,
 }
 
 impl<T: Real> Workspace<T> {
     pub fn new(plan: &Plan) -> Self {
-        let slot = |&unit: &usize| vec![T::ZERO; unit * plan.shard_rows];
-        let arity = plan.shapes.iter().map(|s| s.inputs.len()).max().unwrap_or(0);
+        let slot = |&unit: &usize| Aligned::zeros(unit * plan.shard_rows);
+        let arity = plan.wiring.iter().map(|s| s.inputs.len()).max().unwrap_or(0);
         Self {
             slots: plan.slots.iter().map(slot).collect(),
-            scratch: vec![T::ZERO; plan.scratch],
+            scratch: Aligned::zeros(plan.scratch),
             views: Vec::with_capacity(arity),
         }
     }
@@ -73,7 +73,7 @@ pub(crate) struct Stage<'a, T> {
     pub shards: usize,
     pub batch: &'a [&'a [T]],
     pub inputs: &'a [&'a [T]],
-    pub shared: &'a [Vec<T>],
+    pub shared: &'a [Aligned<T>],
     pub workspaces: &'a [Mutex<Workspace<T>>],
 }
 
@@ -101,7 +101,7 @@ impl<T: Real> Stage<'_, T> {
     pub fn prepare(&self, lane: &mut Lane<T>, index: usize) {
         let rows = self.first_row(index + 1) - self.first_row(index);
         for (buffer, &unit) in lane.carried.iter_mut().zip(&self.plan.carried) {
-            buffer.resize(unit * rows, T::ZERO);
+            buffer.resize(unit * rows);
         }
     }
 
@@ -166,14 +166,14 @@ impl<T: Real> Stage<'_, T> {
     /// Runs this phase on the rows of one shard.
     fn shard(&self, workspace: &mut Workspace<T>, lane: &mut Lane<T>, at: Shard, sinks: &mut Sinks<'_, T>) {
         let phase = &self.plan.phases[self.phase];
-        let mut order: SmallVec<[usize; 16]> = phase.outputs.iter().map(|&(_, k)| k).collect();
+        let mut order: SmallVec<[usize; 16]> = phase.outputs.iter().map(|c| c.to).collect();
         order.sort_unstable();
         let mut outputs = phase.outputs.iter().peekable();
         // An output is copied where it was computed: after `step`, or at once if it is an input.
         let mut copy_outputs = |workspace: &Workspace<T>, lane: &Lane<T>, step: Option<usize>| {
-            while let Some(&(_, position)) = outputs.next_if(|&&(s, _)| s == step) {
-                let sink = &mut *sinks[order.partition_point(|&k| k < position)];
-                self.store(workspace, lane, self.plan.outputs[position], sink, at);
+            while let Some(copied) = outputs.next_if(|c| c.step == step) {
+                let sink = &mut *sinks[order.partition_point(|&k| k < copied.to)];
+                self.store(workspace, lane, copied.id, sink, at);
             }
         };
         copy_outputs(workspace, lane, None);
@@ -181,33 +181,29 @@ impl<T: Real> Stage<'_, T> {
         for (step, &index) in phase.batch.iter().enumerate() {
             self.step(workspace, lane, index, at);
             copy_outputs(workspace, lane, Some(step));
-            while let Some(&(_, k, id)) = carried.next_if(|c| c.0 == step) {
-                let mut buffer = std::mem::take(&mut lane.carried[k]);
-                self.store(workspace, lane, id, &mut buffer, at);
-                lane.carried[k] = buffer;
+            while let Some(copied) = carried.next_if(|c| c.step == Some(step)) {
+                let mut buffer = std::mem::take(&mut lane.carried[copied.to]);
+                self.store(workspace, lane, copied.id, &mut buffer, at);
+                lane.carried[copied.to] = buffer;
             }
         }
     }
 
-    fn unit(&self, id: ValueId) -> usize {
-        self.tape.values[id as usize].shape.unit()
-    }
-
-    /// Copies a value to the rows of a lane's buffer.
+    /// Copies a value of this phase to the rows of a lane's buffer.
     fn store(&self, workspace: &Workspace<T>, lane: &Lane<T>, id: ValueId, sink: &mut [T], at: Shard) {
-        let unit = self.unit(id);
-        let value = self.read(&workspace.slots, lane, id, at);
+        let unit = self.tape.values[id as usize].shape.unit();
+        let value = self.read(&workspace.slots, lane, self.plan.places[id as usize], unit, at);
         sink[at.in_lane * unit..][..at.rows * unit].copy_from_slice(value);
     }
 
     /// Runs one operation on the rows of one shard.
     fn step(&self, workspace: &mut Workspace<T>, lane: &mut Lane<T>, index: u32, at: Shard) {
-        let plan = self.plan;
-        let ids = self.tape.nodes[index as usize].outputs.clone();
-        let mut out: Outputs<T> = ids
-            .clone()
-            .map(|id| match (plan.places[id as usize], plan.lane_of[id as usize]) {
-                (_, Some(sum)) => {
+        let writes = &self.plan.wiring[index as usize].writes;
+        let mut out: Outputs<T> = SmallVec::new();
+        for &place in writes {
+            out.push(match place {
+                Place::Slot(slot) => std::mem::take(&mut workspace.slots[slot]),
+                Place::Sum(sum) => {
                     let mut sums = std::mem::take(&mut lane.sums[sum]);
                     if at.in_lane == 0 {
                         // Here and not before the run: what is added next finds the zeros in the cache.
@@ -215,36 +211,38 @@ impl<T: Real> Stage<'_, T> {
                     }
                     sums
                 }
-                (Place::Slot(slot), None) => std::mem::take(&mut workspace.slots[slot]),
                 _ => unreachable!("a batch operation gives batch values or sums"),
-            })
-            .collect();
+            });
+        }
         let Workspace { slots, scratch, views } = workspace;
-        let read = |id| self.read(slots, lane, id, at);
-        evaluate(self.tape, plan, index, at.rows, read, &mut out, scratch, views);
-        for (id, buffer) in ids.zip(out) {
-            match (plan.places[id as usize], plan.lane_of[id as usize]) {
-                (_, Some(sum)) => lane.sums[sum] = buffer,
-                (Place::Slot(slot), None) => slots[slot] = buffer,
+        let read = |place, unit| self.read(slots, lane, place, unit, at);
+        evaluate(self.tape, self.plan, index, at.rows, read, &mut out, scratch, views);
+        for (&place, buffer) in writes.iter().zip(out) {
+            match place {
+                Place::Sum(sum) => lane.sums[sum] = buffer,
+                Place::Slot(slot) => slots[slot] = buffer,
                 _ => {}
             }
         }
     }
 
-    fn read<'b>(&'b self, slots: &'b [Vec<T>], lane: &'b Lane<T>, id: ValueId, at: Shard) -> &'b [T] {
-        let unit = self.unit(id);
-        if let Some(k) = self.plan.carried_of[id as usize]
-            && self.plan.phase_of[id as usize] < self.phase
-        {
-            return &lane.carried[k][at.in_lane * unit..][..at.rows * unit];
-        }
-        match (self.plan.places[id as usize], &self.tape.values[id as usize].source) {
-            (Place::Slot(slot), _) => &slots[slot][..at.rows * unit],
-            (Place::BatchInput(k), _) => &self.batch[k][at.first * unit..][..at.rows * unit],
-            (Place::Shared(k), _) => &self.shared[k],
-            (Place::SharedInput(k), _) => self.inputs[k],
-            (_, Source::Constant(data)) => data,
-            (Place::Dead | Place::Constant, _) => unreachable!("a live operation reads live values"),
+    /// The numbers of a value, `unit` a row if it is of the batch.
+    fn read<'b>(
+        &'b self,
+        slots: &'b [Aligned<T>],
+        lane: &'b Lane<T>,
+        place: Place,
+        unit: usize,
+        at: Shard,
+    ) -> &'b [T] {
+        match place {
+            Place::Slot(slot) => &slots[slot][..at.rows * unit],
+            Place::Carried(k) => &lane.carried[k][at.in_lane * unit..][..at.rows * unit],
+            Place::BatchInput(k) => &self.batch[k][at.first * unit..][..at.rows * unit],
+            Place::Shared(k) => &self.shared[k],
+            Place::SharedInput(k) => self.inputs[k],
+            Place::Constant(id) => self.tape.constant(id),
+            Place::Dead | Place::Sum(_) => unreachable!("a live operation reads live values"),
         }
     }
 }
@@ -268,7 +266,7 @@ impl<T: Real> Kernel for Add<'_, T> {
 const MANY: usize = 16;
 
 /// Output buffers of one operation, taken from where they live.
-pub(crate) type Outputs<T> = SmallVec<[Vec<T>; MANY]>;
+pub(crate) type Outputs<T> = SmallVec<[Aligned<T>; MANY]>;
 
 /// Computes one operation into its output buffers.
 #[allow(clippy::too_many_arguments)]
@@ -277,23 +275,25 @@ pub(crate) fn evaluate<'a, T: Real>(
     plan: &Plan,
     index: u32,
     rows: usize,
-    read: impl Fn(ValueId) -> &'a [T],
+    read: impl Fn(Place, usize) -> &'a [T],
     out: &mut Outputs<T>,
     scratch: &mut [T],
     views: &mut Views,
 ) {
     let node = &tape.nodes[index as usize];
-    let shapes = &plan.shapes[index as usize];
+    let wiring = &plan.wiring[index as usize];
     let mut inputs: Vec<&[T]> = recycle(std::mem::take(views));
-    inputs.extend(node.inputs.iter().map(|&id| read(id)));
-    let mut outputs: SmallVec<[&mut [T]; MANY]> =
-        out.iter_mut().zip(&shapes.outputs).map(|(o, s)| &mut o[..s.len(rows)]).collect();
+    inputs.extend(wiring.reads.iter().zip(&wiring.inputs).map(|(&place, shape)| read(place, shape.unit())));
+    let mut outputs: SmallVec<[&mut [T]; MANY]> = SmallVec::new();
+    for (out, shape) in out.iter_mut().zip(&wiring.outputs) {
+        outputs.push(&mut out[..shape.len(rows)]);
+    }
     node.op.eval(&mut Eval {
         rows,
         inputs: &inputs,
-        input_shapes: &shapes.inputs,
+        input_shapes: &wiring.inputs,
         outputs: &mut outputs,
-        output_shapes: &shapes.outputs,
+        output_shapes: &wiring.outputs,
         scratch,
     });
     *views = recycle(inputs);

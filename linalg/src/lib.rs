@@ -4,6 +4,7 @@
 //! them, returns typed errors for wrong shapes and non-finite input, and gives the same bits for
 //! any number of threads.
 
+mod aligned;
 mod basis;
 pub mod bounds;
 pub mod cholesky;
@@ -30,6 +31,7 @@ mod take_off;
 mod transpose;
 pub mod triangular;
 
+pub use aligned::Aligned;
 pub use error::Error;
 pub use matrix::{Batch, Matrix};
 pub use scalar::Real;
