@@ -39,11 +39,13 @@ impl<T: Real> Kernel for Rates<'_, '_, T> {
     }
 }
 
-/// `fold[j, :] = α_j W_s[j, :] + β_j W_t[j, :]`.
+/// `fold[j, :] = α_j W_s[j, :] + β_j W_t[j, :]`, or its transpose from `Wᵀ`, whose product needs no transpose.
 pub(super) struct FoldWeights<'a, 'b, T> {
     pub alpha: &'a [T],
     pub beta: &'a [T],
+    /// `W`, or `Wᵀ`.
     pub weight: &'a [T],
+    pub turned: bool,
     pub fold: &'b mut [T],
 }
 
@@ -52,7 +54,18 @@ impl<T: Real> Kernel for FoldWeights<'_, '_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let h = self.fold.len() / self.alpha.len();
+        let m = self.alpha.len();
+        if self.turned {
+            for (fold, w) in self.fold.chunks_exact_mut(m).zip(self.weight.chunks_exact(2 * m)) {
+                let (s, t) = w.split_at(m);
+                let rates = self.alpha.iter().zip(self.beta);
+                for (((f, &s), &t), (&alpha, &beta)) in fold.iter_mut().zip(s).zip(t).zip(rates) {
+                    *f = s * alpha + t * beta;
+                }
+            }
+            return;
+        }
+        let h = self.fold.len() / m;
         let (of_s, of_t) = self.weight.split_at(self.fold.len());
         let weights = of_s.chunks_exact(h).zip(of_t.chunks_exact(h));
         let rates = self.alpha.iter().zip(self.beta);

@@ -187,10 +187,11 @@ impl<T: Real> Primitive<T> for Push {
                 continue;
             }
             let h = last.inputs;
-            let e = Extents { m: t, k: h, n: m, transpose_a: false, transpose_b: true };
+            let (weight, turned) = last.turned.map_or((last.weight, false), |turned| (turned, true));
+            let e = Extents { m: t, k: h, n: m, transpose_a: false, transpose_b: !turned };
             for (i, (out, x)) in out.chunks_exact_mut(t * m).zip(here.chunks_exact(t * h)).enumerate() {
                 let (alpha, beta) = (&alpha[i * m..(i + 1) * m], &beta[i * m..(i + 1) * m]);
-                dispatch(FoldWeights { alpha, beta, weight: last.weight, fold });
+                dispatch(FoldWeights { alpha, beta, weight, turned, fold });
                 products(e, Accum::Replace, out, x, fold);
             }
         }
