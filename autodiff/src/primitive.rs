@@ -32,7 +32,8 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
     /// Shapes of the outputs, or why the inputs do not fit.
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error>;
 
-    /// Computes the outputs. Must write every number of every output, and *add* to those that are sums. It stays on its thread, whose
+    /// Computes the outputs. Must write every number of every output, and *add* to those that are sums ([`Eval::begins`] says where it may
+    /// set them). It stays on its thread, whose
     /// workspace it holds: waiting for other threads of the pool in here could wait for that workspace.
     fn eval(&self, cx: &mut Eval<'_, '_, T>);
 
@@ -63,6 +64,11 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
         false
     }
 
+    /// Whether `eval` sets sums over rows where [`Eval::begins`]: nobody writes zeros there before.
+    fn begins_sums(&self) -> bool {
+        false
+    }
+
     /// Scratch numbers needed for `rows` batch rows.
     fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
         let _ = (inputs, rows);
@@ -79,6 +85,9 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
 pub struct Eval<'a, 'b, T> {
     /// Rows of the batch in this shard.
     pub rows: usize,
+    /// Whether sums over rows begin with these. They hold zeros then; or anything, if the primitive [begins
+    /// sums](Primitive::begins_sums).
+    pub begins: bool,
     /// Input buffers.
     pub inputs: &'a [&'a [T]],
     /// Shapes of the inputs.

@@ -2,7 +2,7 @@
 
 use crate::plan::{Group, Phase, Place, Plan};
 use crate::recorder::Tape;
-use crate::stage::{Outputs, Workspace, evaluate};
+use crate::stage::{Outputs, Rows, Workspace, evaluate};
 use eigenflow_linalg::{Aligned, Real};
 use std::sync::Mutex;
 
@@ -84,7 +84,8 @@ impl<T: Real> Store<'_, T> {
             _ => unreachable!("a shared operation reads shared values"),
         };
         let Workspace { scratch, views, .. } = workspace;
-        evaluate(self.tape, self.plan, index, 0, |place, _| read(place), &mut out, scratch, views);
+        let rows = Rows { count: 0, begins: true };
+        evaluate(self.tape, self.plan, index, rows, |place, _| read(place), &mut out, scratch, views);
         wiring.writes.iter().zip(out).for_each(|(place, buffer)| matrices[position(place)] = buffer);
     }
 }

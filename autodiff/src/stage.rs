@@ -199,13 +199,15 @@ impl<T: Real> Stage<'_, T> {
     /// Runs one operation on the rows of one shard.
     fn step(&self, workspace: &mut Workspace<T>, lane: &mut Lane<T>, index: u32, at: Shard) {
         let writes = &self.plan.wiring[index as usize].writes;
+        let begins = at.in_lane == 0;
+        let clear = begins && !self.tape.nodes[index as usize].op.begins_sums();
         let mut out: Outputs<T> = SmallVec::new();
         for &place in writes {
             out.push(match place {
                 Place::Slot(slot) => std::mem::take(&mut workspace.slots[slot]),
                 Place::Sum(sum) => {
                     let mut sums = std::mem::take(&mut lane.sums[sum]);
-                    if at.in_lane == 0 {
+                    if clear {
                         // Here and not before the run: what is added next finds the zeros in the cache.
                         sums.fill(T::ZERO);
                     }
@@ -216,7 +218,8 @@ impl<T: Real> Stage<'_, T> {
         }
         let Workspace { slots, scratch, views } = workspace;
         let read = |place, unit| self.read(slots, lane, place, unit, at);
-        evaluate(self.tape, self.plan, index, at.rows, read, &mut out, scratch, views);
+        let rows = Rows { count: at.rows, begins };
+        evaluate(self.tape, self.plan, index, rows, read, &mut out, scratch, views);
         for (&place, buffer) in writes.iter().zip(out) {
             match place {
                 Place::Sum(sum) => lane.sums[sum] = buffer,
@@ -268,13 +271,21 @@ const MANY: usize = 16;
 /// Output buffers of one operation, taken from where they live.
 pub(crate) type Outputs<T> = SmallVec<[Aligned<T>; MANY]>;
 
+/// Rows of the batch that an operation is computed for.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows {
+    pub count: usize,
+    /// Whether its sums over rows begin with them.
+    pub begins: bool,
+}
+
 /// Computes one operation into its output buffers.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn evaluate<'a, T: Real>(
     tape: &Tape<T>,
     plan: &Plan,
     index: u32,
-    rows: usize,
+    Rows { count: rows, begins }: Rows,
     read: impl Fn(Place, usize) -> &'a [T],
     out: &mut Outputs<T>,
     scratch: &mut [T],
@@ -290,6 +301,7 @@ pub(crate) fn evaluate<'a, T: Real>(
     }
     node.op.eval(&mut Eval {
         rows,
+        begins,
         inputs: &inputs,
         input_shapes: &wiring.inputs,
         outputs: &mut outputs,

@@ -5,7 +5,7 @@ use super::linear::Linear;
 use crate::primitive::{Cotangents, Eval, Key, Primitive, Shapes, Tangents, shape_error};
 use crate::{Error, Recorder, Shape, Tangent, Var};
 use eigenflow_linalg::Real;
-use eigenflow_linalg::lines::{self, Right};
+use eigenflow_linalg::lines::{self, Accum, Right};
 use eigenflow_linalg::transpose;
 use smallvec::smallvec;
 
@@ -100,10 +100,12 @@ impl<T: Real> Primitive<T> for Outer {
 
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
         let [x, y] = [cx.input_shapes[0].cols(), cx.input_shapes[1].cols()];
-        if !cx.input_shapes[0].is_batch() {
-            cx.outputs[0].fill(T::ZERO);
-        }
-        lines::add_outer(cx.outputs[0], cx.inputs[0], x, cx.inputs[1], y);
+        let accum = if cx.begins { Accum::Replace } else { Accum::Add };
+        lines::outer(cx.outputs[0], accum, cx.inputs[0], x, cx.inputs[1], y);
+    }
+
+    fn begins_sums(&self) -> bool {
+        true
     }
 
     fn jvp<'t>(

@@ -11,8 +11,9 @@ mod sums;
 use crate::Real;
 use block::{Left, Product, Start};
 pub(crate) use dots::dot;
+pub use faer::Accum;
 use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{MatMut, MatRef, Par};
 pub use sums::{add_lines, sum};
 
 /// The matrix of [`times`]: `rows x cols` numbers, row by row, used as it stands or transposed.
@@ -170,40 +171,44 @@ pub fn prepare_thread<T: Real>() {
     let right = Right::transposed(&x, N, N);
     times(&mut y, &x, N, right, &mut []);
     // Columns that are for the general product.
-    add_outer(&mut y[..5 * N], &x, N, &x[..5 * N], 5);
+    outer(&mut y[..5 * N], Accum::Add, &x, N, &x[..5 * N], 5);
     std::hint::black_box(&y);
 }
 
-/// `out += Σ xᵀ y` over lines: `[k, n] += [lines, k]ᵀ [lines, n]`.
+/// `out = Σ xᵀ y` or `out += Σ xᵀ y` over lines: `[k, n]` from `[lines, k]ᵀ [lines, n]`.
 ///
 /// # Panics
 /// If lengths do not fit.
 ///
 /// ```
+/// use eigenflow_linalg::lines::{Accum, outer};
 /// let mut out = [100.0, 0.0];
 /// // Two lines of one number each, and of two.
-/// eigenflow_linalg::lines::add_outer(&mut out, &[1.0, 10.0], 1, &[1.0, 2.0, 3.0, 4.0], 2);
+/// outer(&mut out, Accum::Add, &[1.0, 10.0], 1, &[1.0, 2.0, 3.0, 4.0], 2);
 /// assert_eq!(out, [131.0, 42.0]);
+/// outer(&mut out, Accum::Replace, &[1.0, 10.0], 1, &[1.0, 2.0, 3.0, 4.0], 2);
+/// assert_eq!(out, [31.0, 42.0]);
 /// ```
-pub fn add_outer<T: Real>(out: &mut [T], x: &[T], k: usize, y: &[T], n: usize) {
+pub fn outer<T: Real>(out: &mut [T], accum: Accum, x: &[T], k: usize, y: &[T], n: usize) {
     if out.is_empty() {
         return;
     }
     let lines = x.len().checked_div(k).unwrap_or(0);
     assert!(x.len() == lines * k && y.len() == lines * n && out.len() == k * n, "{k} and {n} columns");
+    let start = if matches!(accum, Accum::Add) { Start::Sum } else { Start::Zero };
     if block::fits(lines, n) {
-        return block::product(Product { y: out, x, left: Left::Turned, w: y, n, start: Start::Sum });
+        return block::product(Product { y: out, x, left: Left::Turned, w: y, n, start });
     }
     if n == 1 && block::fits(lines, k) {
-        return block::product(Product { y: out, x: y, left: Left::Turned, w: x, n: k, start: Start::Sum });
+        return block::product(Product { y: out, x: y, left: Left::Turned, w: x, n: k, start });
     }
     if n < FEW && k * n <= TURNED && block::fits(lines, k) {
-        return add_turned(out, x, k, y, n);
+        return turned(out, start, x, k, y, n);
     }
     let to = MatMut::from_row_major_slice_mut(out, k, n);
     let x = MatRef::from_row_major_slice(x, lines, k);
     let y = MatRef::from_row_major_slice(y, lines, n);
-    matmul(to, Accum::Add, x.transpose(), y, T::ONE, Par::Seq);
+    matmul(to, accum, x.transpose(), y, T::ONE, Par::Seq);
 }
 
 /// Fewer columns of sums are summed as lines, which are whole vectors: 64 lines, 64 by 4 sums in f32 take 0.8 µs, and 1.9 by a general product.
@@ -211,16 +216,18 @@ const FEW: usize = 8;
 /// Most numbers of such sums.
 const TURNED: usize = 512;
 
-/// [`add_outer`] by way of `outᵀ += yᵀ x`.
-fn add_turned<T: Real>(out: &mut [T], x: &[T], k: usize, y: &[T], n: usize) {
+/// [`outer`] by way of `outᵀ += yᵀ x`.
+fn turned<T: Real>(out: &mut [T], start: Start<'_, T>, x: &[T], k: usize, y: &[T], n: usize) {
     let mut turned = [T::ZERO; TURNED];
     let turned = &mut turned[..k * n];
-    for (i, line) in out.chunks_exact(n).enumerate() {
-        for (to, &from) in turned[i..].iter_mut().step_by(k).zip(line) {
-            *to = from;
+    if matches!(start, Start::Sum) {
+        for (i, line) in out.chunks_exact(n).enumerate() {
+            for (to, &from) in turned[i..].iter_mut().step_by(k).zip(line) {
+                *to = from;
+            }
         }
     }
-    block::product(Product { y: turned, x: y, left: Left::Turned, w: x, n: k, start: Start::Sum });
+    block::product(Product { y: turned, x: y, left: Left::Turned, w: x, n: k, start });
     for (i, line) in out.chunks_exact_mut(n).enumerate() {
         for (to, &from) in line.iter_mut().zip(turned[i..].iter().step_by(k)) {
             *to = from;
@@ -352,7 +359,7 @@ mod tests {
                 let x: Vec<f64> = (0..lines * k).map(|i| whole(i, 5)).collect();
                 let y: Vec<f64> = (0..lines * n).map(|i| whole(i, 7)).collect();
                 let mut out: Vec<f64> = (0..k * n).map(|i| whole(i, 3)).collect();
-                add_outer(&mut out, &x, k, &y, n);
+                outer(&mut out, Accum::Add, &x, k, &y, n);
                 let mut sum = vec![0.5; n];
                 add_lines(&mut sum, &y);
                 let of = |a: &dyn Fn(usize) -> f64| (0..lines).map(a).sum::<f64>();
@@ -360,6 +367,11 @@ mod tests {
                 assert_eq!(sum, sums, "{lines} {n}");
                 let entry = |at: usize| whole(at, 3) + of(&|l| x[l * k + at / n] * y[l * n + at % n]);
                 assert_eq!(out, (0..k * n).map(entry).collect::<Vec<f64>>(), "{lines} {k} {n}");
+                // What was there is not read.
+                let mut alone = vec![f64::NAN; k * n];
+                outer(&mut alone, Accum::Replace, &x, k, &y, n);
+                let sums: Vec<f64> = out.iter().enumerate().map(|(i, sum)| sum - whole(i, 3)).collect();
+                assert_eq!(alone, sums, "{lines} {k} {n}");
             }
         }
     }

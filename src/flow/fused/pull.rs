@@ -6,7 +6,7 @@ use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangent
 use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
-use eigenflow_linalg::lines::{add_lines, add_outer};
+use eigenflow_linalg::lines::{Accum, add_lines, outer};
 use smallvec::smallvec;
 use std::sync::Arc;
 
@@ -121,7 +121,12 @@ impl<T: Real> Primitive<T> for Pull {
                 let x = slope.as_ref().map_or(&a[tile(p)], |s| s.value);
                 let dy = &here[..n * layer.outputs];
                 if let Some([weight, bias]) = to_parameters.get_mut(2 * k..2 * k + 2) {
-                    add_outer(weight, dy, layer.outputs, x, layer.inputs);
+                    let begins = cx.begins && first == 0;
+                    let accum = if begins { Accum::Replace } else { Accum::Add };
+                    outer(weight, accum, dy, layer.outputs, x, layer.inputs);
+                    if begins {
+                        bias.fill(T::ZERO);
+                    }
                     add_lines(bias, dy);
                 }
                 if let Some(slope) = slope {
@@ -163,6 +168,10 @@ impl<T: Real> Primitive<T> for Pull {
 
     fn is_auxiliary(&self, input: usize) -> bool {
         input >= self.primary()
+    }
+
+    fn begins_sums(&self) -> bool {
+        true
     }
 
     fn scratch(&self, _inputs: &[Shape], _rows: usize) -> usize {

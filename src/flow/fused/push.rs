@@ -133,10 +133,10 @@ impl<T: Real> Primitive<T> for Push {
         let most = Self::rows(t);
         let (columns, scratch) = cx.scratch.split_at_mut(p * first.outputs);
         let (fold, scratch) = scratch.split_at_mut(m * last.inputs);
-        let (alpha, scratch) = scratch.split_at_mut(most * m);
-        let (beta, scratch) = scratch.split_at_mut(most * m);
         let (mut here, scratch) = scratch.split_at_mut(most * t * spec.widest());
-        let (mut there, line) = scratch.split_at_mut(most * t * spec.widest());
+        let (mut there, scratch) = scratch.split_at_mut(most * t * spec.widest());
+        let (alpha, scratch) = scratch.split_at_mut(most * m);
+        let (beta, line) = scratch.split_at_mut(most * m);
         let columns = match (first.turned, &self.start) {
             (Some(turned), _) => turned,
             (None, Start::Block) => &[],
