@@ -179,7 +179,8 @@ def together(reports, order):
     ordered = sorted(rows.values(), key=lambda row: order.index(row["name"]) if row["name"] in order else len(order))
     versions = list(dict.fromkeys(v for report in reports for v in report["meta"]["versions"]))
     errors = list(dict.fromkeys(e for report in reports for e in report["errors"]))
-    return {"meta": reports[-1]["meta"] | {"versions": versions}, "rows": ordered, "errors": errors}
+    quick = any(report["meta"]["quick"] for report in reports)
+    return {"meta": reports[-1]["meta"] | {"versions": versions, "quick": quick}, "rows": ordered, "errors": errors}
 
 
 def main():
