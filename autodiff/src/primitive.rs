@@ -32,9 +32,9 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
     /// Shapes of the outputs, or why the inputs do not fit.
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error>;
 
-    /// Computes the outputs. Must write every number of every output, and *add* to those that are sums ([`Eval::begins`] says where it may
-    /// set them). It stays on its thread, whose
-    /// workspace it holds: waiting for other threads of the pool in here could wait for that workspace.
+    /// Computes the outputs. Must write every number of every output, and *add* to those that are sums ([`Primitive::begins_sums`]: or set
+    /// them, at first). It stays on its thread, whose workspace it holds: waiting for other threads of the pool in here could wait for that
+    /// workspace.
     fn eval(&self, cx: &mut Eval<'_, '_, T>);
 
     /// Records the tangents of the outputs from those of the inputs.
@@ -64,7 +64,8 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
         false
     }
 
-    /// Whether `eval` sets sums over rows where [`Eval::begins`]: nobody writes zeros there before.
+    /// Whether `eval` *sets* sums over rows where [`Eval::begins`], whatever they hold. Nobody writes zeros there before; without this the tape
+    /// does, and `eval` adds.
     fn begins_sums(&self) -> bool {
         false
     }
@@ -85,8 +86,8 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
 pub struct Eval<'a, 'b, T> {
     /// Rows of the batch in this shard.
     pub rows: usize,
-    /// Whether sums over rows begin with these. They hold zeros then; or anything, if the primitive [begins
-    /// sums](Primitive::begins_sums).
+    /// Whether sums over rows begin with these rows; true for an operation on shared values, which sees all there is. The sums hold zeros
+    /// then, or anything if the primitive [begins sums](Primitive::begins_sums).
     pub begins: bool,
     /// Input buffers.
     pub inputs: &'a [&'a [T]],

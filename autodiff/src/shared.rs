@@ -90,7 +90,7 @@ impl<T: Real> Store<'_, T> {
     }
 }
 
-/// That of a shared matrix.
+/// The number of a shared matrix.
 fn number(place: Place) -> usize {
     match place {
         Place::Shared(k) => k,

@@ -133,6 +133,7 @@ impl<T: Real> Primitive<T> for Push {
         let most = Self::rows(t);
         let (columns, scratch) = cx.scratch.split_at_mut(p * first.outputs);
         let (fold, scratch) = scratch.split_at_mut(m * last.inputs);
+        // Tiles before the rates, of which there may be few: the products' lines begin at cache lines where widths do.
         let (mut here, scratch) = scratch.split_at_mut(most * t * spec.widest());
         let (mut there, scratch) = scratch.split_at_mut(most * t * spec.widest());
         let (alpha, scratch) = scratch.split_at_mut(most * m);
