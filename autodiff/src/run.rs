@@ -130,6 +130,7 @@ impl<T: Real> Program<T> {
             alone: false,
             shared_inputs: SharedInputs::Vary,
             prepared_rows: None,
+            copies: Vec::new(),
         }
     }
 
@@ -169,6 +170,8 @@ pub struct Runner<T> {
     shared_inputs: SharedInputs,
     /// Rows of the last run, whose first part is there.
     prepared_rows: Option<usize>,
+    /// Outputs of runs in place that are shared inputs themselves, by number of the output.
+    copies: Vec<Aligned<T>>,
 }
 
 /// What is known of the shared inputs of later runs.
@@ -255,6 +258,52 @@ impl<T: Real> Runner<T> {
         self.run_from(0, rows, batch, shared, outputs)
     }
 
+    /// Runs on `rows` rows a program whose outputs are all shared values, and leaves them where they are: [`Runner::output`]. Gradients
+    /// by many parameters need not be copied.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    ///
+    /// # Panics
+    /// If an output is a value for each row.
+    ///
+    /// ```
+    /// use eigenflow_autodiff::Program;
+    /// let sum = Program::<f64>::record(|r| vec![r.batch(1).sum_rows()]);
+    /// let mut runner = sum.runner();
+    /// runner.run_in_place(3, &[&[1.0, 2.0, 3.5]], &[]).unwrap();
+    /// assert_eq!(runner.output(0), [6.5]);
+    /// ```
+    pub fn run_in_place(&mut self, rows: usize, batch: &[&[T]], shared: &[&[T]]) -> Result<(), Error> {
+        let program = Arc::clone(&self.program.inner);
+        let Inner { tape, plan } = &*program;
+        let each_row = plan.outputs.iter().any(|&id| tape.values[id as usize].shape.is_batch());
+        assert!(!each_row, "outputs of a run in place are shared values");
+        check_inputs(tape, rows, batch, shared)?;
+        self.execute(0, rows, batch, shared, &mut []);
+        self.copies.resize_with(plan.outputs.len(), Aligned::default);
+        for (copy, &id) in self.copies.iter_mut().zip(&plan.outputs) {
+            if let Place::SharedInput(k) = plan.places[id as usize] {
+                copy.resize(shared[k].len());
+                copy.copy_from_slice(shared[k]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Output `k` of the last run, which was one in place ([`Runner::run_in_place`]).
+    ///
+    /// # Panics
+    /// If there is no such output, or no run before.
+    pub fn output(&self, k: usize) -> &[T] {
+        let Inner { tape, plan } = &*self.program.inner;
+        match plan.places[plan.outputs[k] as usize] {
+            Place::Shared(k) => &self.shared[k],
+            Place::Constant(id) => tape.constant(id),
+            _ => &self.copies[k],
+        }
+    }
+
     /// Runs again what depends on the late inputs ([`Program::with_late_inputs`]); all other inputs are those of the last
     /// run, and outputs of the first part are left as they are. In full after a run of another number of rows, or after none.
     ///
@@ -282,7 +331,31 @@ impl<T: Real> Runner<T> {
     ) -> Result<(), Error> {
         let program = Arc::clone(&self.program.inner);
         let Inner { tape, plan } = &*program;
-        check(tape, plan, rows, batch, shared, outputs)?;
+        check_inputs(tape, rows, batch, shared)?;
+        check(tape, rows, "output", &plan.outputs, &mut outputs.iter().map(|x| x.len()))?;
+        self.execute(first, rows, batch, shared, outputs);
+        for (&id, out) in plan.outputs.iter().zip(outputs) {
+            match plan.places[id as usize] {
+                Place::Shared(k) => out.copy_from_slice(&self.shared[k]),
+                Place::SharedInput(k) => out.copy_from_slice(shared[k]),
+                Place::Constant(id) => out.copy_from_slice(tape.constant(id)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the phases from number `first` on, into the outputs that are of the batch.
+    fn execute(
+        &mut self,
+        first: usize,
+        rows: usize,
+        batch: &[&[T]],
+        shared: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) {
+        let program = Arc::clone(&self.program.inner);
+        let Inner { tape, plan } = &*program;
         let threads = if self.alone { 1 } else { rayon::current_num_threads() };
         if self.workspaces.len() < threads {
             // All at once: which of them a run touches depends on how threads share the work.
@@ -337,15 +410,6 @@ impl<T: Real> Runner<T> {
         if self.shared_inputs == SharedInputs::Fixed {
             self.shared_inputs = SharedInputs::Done;
         }
-        for (&id, out) in plan.outputs.iter().zip(outputs) {
-            match plan.places[id as usize] {
-                Place::Shared(k) => out.copy_from_slice(&self.shared[k]),
-                Place::SharedInput(k) => out.copy_from_slice(shared[k]),
-                Place::Constant(id) => out.copy_from_slice(tape.constant(id)),
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }
 
@@ -357,27 +421,27 @@ fn sinks<'a, T>(outputs: &'a mut [&mut [T]], wanted: impl Iterator<Item = usize>
     each.filter(|(k, _)| wanted.binary_search(k).is_ok()).map(|(_, out)| &mut **out).collect()
 }
 
+/// That all inputs are there, in the shapes that were declared.
+fn check_inputs<T: Real>(tape: &Tape<T>, rows: usize, batch: &[&[T]], shared: &[&[T]]) -> Result<(), Error> {
+    check(tape, rows, "batch input", &tape.batch_inputs, &mut batch.iter().map(|x| x.len()))?;
+    check(tape, rows, "shared input", &tape.shared_inputs, &mut shared.iter().map(|x| x.len()))
+}
+
 fn check<T: Real>(
     tape: &Tape<T>,
-    plan: &Plan,
     rows: usize,
-    batch: &[&[T]],
-    shared: &[&[T]],
-    outputs: &[&mut [T]],
+    what: &'static str,
+    ids: &[ValueId],
+    lens: &mut dyn ExactSizeIterator<Item = usize>,
 ) -> Result<(), Error> {
-    let each = |what: &'static str, ids: &[ValueId], lens: &mut dyn ExactSizeIterator<Item = usize>| {
-        if ids.len() != lens.len() {
-            return Err(Error::Count { what, expected: ids.len(), given: lens.len() });
+    if ids.len() != lens.len() {
+        return Err(Error::Count { what, expected: ids.len(), given: lens.len() });
+    }
+    for (index, (&id, given)) in ids.iter().zip(lens).enumerate() {
+        let shape = tape.values[id as usize].shape;
+        if shape.len(rows) != given {
+            return Err(Error::Length { what, index, shape, expected: shape.len(rows), given });
         }
-        for (index, (&id, given)) in ids.iter().zip(lens).enumerate() {
-            let shape = tape.values[id as usize].shape;
-            if shape.len(rows) != given {
-                return Err(Error::Length { what, index, shape, expected: shape.len(rows), given });
-            }
-        }
-        Ok(())
-    };
-    each("batch input", &tape.batch_inputs, &mut batch.iter().map(|x| x.len()))?;
-    each("shared input", &tape.shared_inputs, &mut shared.iter().map(|x| x.len()))?;
-    each("output", &plan.outputs, &mut outputs.iter().map(|x| x.len()))
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::plan::{Group, Phase, Place, Plan};
 use crate::recorder::Tape;
 use crate::stage::{Outputs, Rows, Workspace, evaluate};
-use eigenflow_linalg::{Aligned, Real};
+use eigenflow_linalg::{Aligned, Real, halfway};
 use std::sync::Mutex;
 
 /// What shared operations read besides each other's outputs.
@@ -42,20 +42,13 @@ impl<T: Real> Store<'_, T> {
     fn group(&self, nodes: &[u32], before: &[Aligned<T>], part: Part<'_, T>, parallel: bool) {
         let numbers =
             |node: &u32| self.plan.wiring[*node as usize].outputs.iter().map(|s| s.unit()).sum::<usize>();
-        let all: usize = nodes.iter().map(numbers).sum();
-        if !parallel || nodes.len() < 2 || all < GRAIN {
+        if !parallel || nodes.len() < 2 || nodes.iter().map(numbers).sum::<usize>() < GRAIN {
             let mut workspace = Workspace::of_thread(self.workspaces);
             let Part { first, matrices } = part;
             nodes.iter().for_each(|&node| self.node(node, before, first, matrices, &mut workspace));
             return;
         }
-        let mut sum = 0;
-        let middle = nodes.iter().position(|node| {
-            sum += numbers(node);
-            2 * sum > all
-        });
-        let middle = middle.unwrap_or(0).clamp(1, nodes.len() - 1);
-        let (a, b) = nodes.split_at(middle);
+        let (a, b) = nodes.split_at(halfway(nodes.iter().map(numbers)));
         let second = self.first(b[0]);
         let (left, right) = part.matrices.split_at_mut(second - part.first);
         rayon::join(

@@ -34,5 +34,6 @@ pub mod triangular;
 pub use aligned::Aligned;
 pub use error::Error;
 pub use matrix::{Batch, Matrix};
+pub use parallel::halfway;
 pub use scalar::Real;
 pub use transpose::transpose;

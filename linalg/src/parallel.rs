@@ -4,6 +4,29 @@ use crate::{Error, Real};
 use rayon::prelude::*;
 use std::ops::Range;
 
+/// Where to cut a list of at least two tasks in two, for two threads: each part has one task or more, and about half of the
+/// numbers, of which there are `sizes`.
+///
+/// # Panics
+/// For fewer than two tasks.
+///
+/// ```
+/// use eigenflow_linalg::halfway;
+/// assert_eq!(halfway([2, 2, 5].into_iter()), 2);
+/// assert_eq!(halfway([1, 1, 1, 1].into_iter()), 2);
+/// // None is empty.
+/// assert_eq!(halfway([9, 1].into_iter()), 1);
+/// ```
+pub fn halfway(sizes: impl ExactSizeIterator<Item = usize> + Clone) -> usize {
+    let all: usize = sizes.clone().sum();
+    let mut before = 0;
+    let middle = sizes.clone().position(|size| {
+        before += size;
+        2 * before > all
+    });
+    middle.unwrap_or(0).clamp(1, sizes.len() - 1)
+}
+
 /// Runs `work` on each of `count` matrices, handing it a reused workspace, the index of the matrix
 /// and that matrix's share of every output (`size` entries of each slice). `flops` is about the work on
 /// one matrix.

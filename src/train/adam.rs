@@ -1,8 +1,8 @@
 //! Adam with decoupled weight decay, in place.
 
 use super::average::follow;
-use eigenflow_linalg::Real;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
+use eigenflow_linalg::{Real, halfway};
 
 /// `AdamW` (I. Loshchilov and F. Hutter, *Decoupled weight decay regularization*, 2019, algorithm 2): Adam with bias
 /// correction (D. Kingma and J. Ba, 2015, algorithm 1), `β₁ = 0.9`, `β₂ = 0.999`, `ε = 1e-8`, and
@@ -71,8 +71,8 @@ fn halves<T: Real>(
     factors: &Factors<T>,
     parallel: bool,
 ) {
-    let numbers: usize = changes.iter().map(|c| c.gradient.len()).sum();
-    if !parallel || changes.len() < 2 || numbers < GRAIN {
+    let numbers = |c: &Change<'_, T>| c.gradient.len();
+    if !parallel || changes.len() < 2 || changes.iter().map(numbers).sum::<usize>() < GRAIN {
         for (change, (m, v)) in changes.iter_mut().zip(m.iter_mut().zip(v)) {
             let Change { parameter, gradient, decay, average } = change;
             dispatch(Step {
@@ -91,12 +91,7 @@ fn halves<T: Real>(
         }
         return;
     }
-    let mut before = 0;
-    let middle = changes.iter().position(|c| {
-        before += c.gradient.len();
-        2 * before > numbers
-    });
-    let middle = middle.unwrap_or(0).clamp(1, changes.len() - 1);
+    let middle = halfway(changes.iter().map(numbers));
     let (changes, (m, v)) = (changes.split_at_mut(middle), (m.split_at_mut(middle), v.split_at_mut(middle)));
     rayon::join(
         || halves(changes.0, m.0, v.0, factors, parallel),

@@ -31,12 +31,11 @@ use std::borrow::Cow;
 /// ```
 pub struct Stepper<T> {
     step: Step<T>,
+    /// Its outputs: the objective, the mean negative log-likelihood, gradients, new values.
     runner: Runner<T>,
     adam: Adam<T>,
     /// Of the trained parameters and the updated ones, in that order.
     average: Option<Average<T>>,
-    /// The objective, the mean negative log-likelihood, gradients, new values.
-    outputs: Vec<Vec<T>>,
     batch: usize,
     clip: f64,
     weight_decay: f64,
@@ -60,7 +59,6 @@ impl<T: Real> Stepper<T> {
         let average = options.average.filter(|&b| b > 0.0).map(|decay| Average::new(moving, decay));
         Ok(Self {
             runner: step.program.runner(),
-            outputs: step.program.output_shapes().iter().map(|s| vec![T::ZERO; s.unit()]).collect(),
             adam: Adam::new(step.trained.iter().map(|&k| flow.parameters()[k].data.len())),
             average,
             step,
@@ -110,42 +108,44 @@ impl<T: Real> Stepper<T> {
             if self.step.contrast == Contrast::Stochastic {
                 shared.push(&self.column);
             }
-            let mut outputs: SmallVec<[&mut [T]; MANY]> =
-                self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
-            self.runner.run(self.batch, &batches, &shared, &mut outputs)?;
+            self.runner.run_in_place(self.batch, &batches, &shared)?;
         }
-        let gradients = &self.outputs[2..2 + self.step.trained.len()];
-        let norm = gradients.iter().map(|g| dispatch(Squares(g))).sum::<f64>().sqrt();
-        if !norm.is_finite() || !self.outputs[0][0].is_finite() {
+        let norm = self.gradients().map(|g| dispatch(Squares(g))).sum::<f64>().sqrt();
+        if !norm.is_finite() || !self.runner.output(0)[0].is_finite() {
             return Err(Error::StepNotFinite { parameter: self.not_finite() });
         }
         let scale = if norm > self.clip { self.clip / norm } else { 1.0 };
         self.descend(flow, scale, rate);
         let first = 2 + self.step.trained.len();
         for (i, &p) in self.step.updated.iter().enumerate() {
-            flow.parameters_mut()[p].data.copy_from_slice(&self.outputs[first + i]);
+            flow.parameters_mut()[p].data.copy_from_slice(self.runner.output(first + i));
         }
         if let Some(average) = &mut self.average {
             let gain = average.gain(self.adam.steps);
             let updated = average.weights[self.step.trained.len()..].iter_mut().zip(&self.step.updated);
             updated.for_each(|(average, &p)| follow(average, &flow.parameters()[p].data, gain));
         }
-        Ok(self.outputs[1][0])
+        Ok(self.runner.output(1)[0])
+    }
+
+    /// Those of the last run, in the order of the trained parameters.
+    fn gradients(&self) -> impl Iterator<Item = &[T]> {
+        (0..self.step.trained.len()).map(|k| self.runner.output(2 + k))
     }
 
     /// The optimiser's step, with the gradients of the last run.
     fn descend(&mut self, flow: &mut Flow<T>, scale: f64, rate: f64) {
-        let gradients = &self.outputs[2..];
+        let runner = &self.runner;
         let gain = self.average.as_ref().map_or(T::ZERO, |a| a.gain(self.adam.steps + 1));
         let mut averages = self.average.iter_mut().flat_map(|a| &mut a.weights);
         let all = flow.parameters_mut().iter_mut().enumerate();
         let trained = all.filter(|(p, _)| self.step.trained.binary_search(p).is_ok());
         let mut changes: SmallVec<[Change<'_, T>; MANY]> = trained
-            .zip(gradients)
-            .map(|((_, parameter), gradient)| {
+            .enumerate()
+            .map(|(k, (_, parameter))| {
                 let decay = if parameter.role == Role::Weight { self.weight_decay } else { 0.0 };
                 let average = averages.next().map(Vec::as_mut_slice);
-                Change { parameter: &mut parameter.data, gradient, decay, average }
+                Change { parameter: &mut parameter.data, gradient: runner.output(2 + k), decay, average }
             })
             .collect();
         self.adam.step(&mut changes, scale, rate, gain);
@@ -206,8 +206,7 @@ impl<T: Real> Stepper<T> {
 
     /// The first parameter whose gradient is not finite, by index.
     fn not_finite(&self) -> Option<usize> {
-        let bad = |g: &Vec<T>| g.iter().any(|x| !x.is_finite());
-        let i = self.outputs[2..].iter().take(self.step.trained.len()).position(bad)?;
+        let i = self.gradients().position(|g| g.iter().any(|x| !x.is_finite()))?;
         Some(self.step.trained[i])
     }
 }

@@ -182,7 +182,14 @@ impl<T: Real> Kernel for Scaled<'_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { op, columns: m, a, scale, moved, out } = self;
+        unrolled!(self.columns, |m| self.columns(m));
+    }
+}
+
+impl<T: Real> Scaled<'_, T> {
+    #[inline(always)]
+    fn columns(self, m: usize) {
+        let Self { op, a, scale, moved, out, .. } = self;
         let (unit, of_a) = (op.seeds * m, op.of_a.start * m..op.of_a.end * m);
         for (n, (out, scale)) in out.chunks_exact_mut(unit).zip(scale.chunks_exact(m)).enumerate() {
             match (&op.moved, moved) {

@@ -296,7 +296,13 @@ impl<T: Real> Kernel for Step<'_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let m = self.spec.moved();
+        unrolled!(self.spec.moved(), |m| self.columns::<FMA>(m));
+    }
+}
+
+impl<T: Real> Step<'_, T> {
+    #[inline(always)]
+    fn columns<const FMA: bool>(self, m: usize) {
         let c = T::of(self.spec.bound);
         let signed = if self.spec.generate { -c } else { c };
         let inverse = T::ONE / c;

@@ -197,27 +197,37 @@ impl<T: Real> Kernel for Step<'_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let (m, generate) = (self.spec.moved(), self.spec.generate);
-        let sign = if generate { -T::ONE } else { T::ONE };
-        for (n, (raw, to_b)) in
-            self.raw.chunks_exact_mut(2 * m).zip(self.to_b.chunks_exact_mut(m)).enumerate()
-        {
-            let at = n * m..(n + 1) * m;
-            let log_det = self.of_log_det.map_or(T::ZERO, |g| sign * g[n]);
-            let of = self.b[at.clone()].iter().zip(&self.y[at.clone()]);
-            let of = of.zip(self.tanh[at.clone()].iter().zip(&self.scale[at.clone()]));
+        unrolled!(self.spec.moved(), |m| self.columns(m));
+    }
+}
+
+impl<T: Real> Step<'_, T> {
+    #[inline(always)]
+    fn columns(self, m: usize) {
+        let Self { spec, of_y, of_log_det, b, y, tanh, scale, raw, to_b } = self;
+        // What comes is written first where it is replaced then, so that the loop does not ask what is given.
+        match of_y {
+            Some(g) => to_b.copy_from_slice(g),
+            None => to_b.fill(T::ZERO),
+        }
+        match of_log_det {
+            Some(g) => {
+                let sign = if spec.generate { -T::ONE } else { T::ONE };
+                raw.chunks_exact_mut(2 * m).zip(g).for_each(|(raw, &g)| raw[..m].fill(sign * g));
+            }
+            None => raw.fill(T::ZERO),
+        }
+        let to = raw.chunks_exact_mut(2 * m).zip(to_b.chunks_exact_mut(m));
+        let of = b.chunks_exact(m).zip(y.chunks_exact(m));
+        let of = of.zip(tanh.chunks_exact(m).zip(scale.chunks_exact(m)));
+        for ((raw, to_b), ((b, y), (tanh, scale))) in to.zip(of) {
             let (by_s, by_t) = raw.split_at_mut(m);
-            let to = by_s.iter_mut().zip(by_t).zip(to_b);
-            let one = |((s, t), to_b): ((&mut T, &mut T), &mut T), g: T, of: ((&T, &T), (&T, &T))| {
-                let ((&b, &y), (&tanh, &scale)) = of;
-                let (alpha, beta) = rates(generate, b, y, tanh, scale);
-                *s = chain(g, alpha) + chain(log_det, T::ONE - tanh * tanh);
-                *t = chain(g, beta);
-                *to_b = chain(g, scale);
-            };
-            match self.of_y {
-                Some(g) => to.zip(&g[at]).zip(of).for_each(|((to, &g), of)| one(to, g, of)),
-                None => to.zip(of).for_each(|(to, of)| one(to, T::ZERO, of)),
+            for j in 0..m {
+                let (alpha, beta) = rates(spec.generate, b[j], y[j], tanh[j], scale[j]);
+                let (g, log_det) = (to_b[j], by_s[j]);
+                by_s[j] = chain(g, alpha) + chain(log_det, T::ONE - tanh[j] * tanh[j]);
+                by_t[j] = chain(g, beta);
+                to_b[j] = chain(g, scale[j]);
             }
         }
     }

@@ -306,7 +306,14 @@ impl<T: Real> Kernel for FoldLines<'_, '_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let (m, t) = (self.moved, self.tangents);
+        unrolled!(self.moved, |m| self.columns(m));
+    }
+}
+
+impl<T: Real> FoldLines<'_, '_, T> {
+    #[inline(always)]
+    fn columns(self, m: usize) {
+        let t = self.tangents;
         if m * t == 1 {
             // One long loop: that over the rows would take longer than the numbers of a row.
             let (raw, _) = self.raw.as_chunks();
