@@ -3,7 +3,7 @@
 use crate::plan::{Group, Phase, Place, Plan};
 use crate::recorder::Tape;
 use crate::stage::{Outputs, Rows, Workspace, evaluate};
-use eigenflow_linalg::{Aligned, Real, halfway};
+use eigenflow_linalg::{Aligned, Real, halfway, share};
 use std::sync::Mutex;
 
 /// What shared operations read besides each other's outputs.
@@ -26,11 +26,10 @@ struct Part<'b, T> {
 impl<T: Real> Store<'_, T> {
     /// Runs the shared operations of a phase; `matrices` are all of the store. Which thread runs an operation changes no bit of it.
     pub fn run(&self, phase: &Phase, matrices: &mut [Aligned<T>], parallel: bool) {
-        // A thread from outside of the pool would wait longer for it than the work takes.
-        let parallel = parallel && rayon::current_thread_index().is_some();
         for Group { first, nodes } in &phase.shared {
             let (before, matrices) = matrices.split_at_mut(*first);
-            self.group(nodes, before, Part { first: *first, matrices }, parallel);
+            let least = if parallel { share(self.numbers(nodes), GRAIN) } else { usize::MAX };
+            self.group(nodes, before, Part { first: *first, matrices }, least);
         }
     }
 
@@ -39,21 +38,26 @@ impl<T: Real> Store<'_, T> {
         number(self.plan.wiring[node as usize].writes[0])
     }
 
-    fn group(&self, nodes: &[u32], before: &[Aligned<T>], part: Part<'_, T>, parallel: bool) {
-        let numbers =
-            |node: &u32| self.plan.wiring[*node as usize].outputs.iter().map(|s| s.unit()).sum::<usize>();
-        if !parallel || nodes.len() < 2 || nodes.iter().map(numbers).sum::<usize>() < GRAIN {
+    /// Numbers that operations write.
+    fn numbers(&self, nodes: &[u32]) -> usize {
+        let of = |node: &u32| self.plan.wiring[*node as usize].outputs.iter();
+        nodes.iter().flat_map(of).map(|s| s.unit()).sum()
+    }
+
+    fn group(&self, nodes: &[u32], before: &[Aligned<T>], part: Part<'_, T>, least: usize) {
+        if nodes.len() < 2 || self.numbers(nodes) < least {
             let mut workspace = Workspace::of_thread(self.workspaces);
             let Part { first, matrices } = part;
             nodes.iter().for_each(|&node| self.node(node, before, first, matrices, &mut workspace));
             return;
         }
-        let (a, b) = nodes.split_at(halfway(nodes.iter().map(numbers)));
+        let each = nodes.iter().map(|&node| self.numbers(&[node]));
+        let (a, b) = nodes.split_at(halfway(each));
         let second = self.first(b[0]);
         let (left, right) = part.matrices.split_at_mut(second - part.first);
         rayon::join(
-            || self.group(a, before, Part { first: part.first, matrices: left }, parallel),
-            || self.group(b, before, Part { first: second, matrices: right }, parallel),
+            || self.group(a, before, Part { first: part.first, matrices: left }, least),
+            || self.group(b, before, Part { first: second, matrices: right }, least),
         );
     }
 

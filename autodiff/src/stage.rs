@@ -4,7 +4,7 @@ use crate::plan::{Place, Plan, Reduction};
 use crate::primitive::Eval;
 use crate::recorder::{Tape, ValueId};
 use eigenflow_linalg::elementary::{Kernel, dispatch};
-use eigenflow_linalg::{Aligned, Real, halfway};
+use eigenflow_linalg::{Aligned, Real, halfway, share};
 use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -140,7 +140,9 @@ impl<T: Real> Stage<'_, T> {
         if rows == 0 {
             sums.iter().for_each(|r| std::mem::swap(&mut to[r.lane], &mut from[r.lane]));
         } else {
-            add(sums, 0, to, from, parallel);
+            let numbers = || sums.iter().map(|r| from[r.lane].len()).sum();
+            let least = if parallel { share(numbers(), GRAIN) } else { usize::MAX };
+            add(sums, 0, to, from, least);
         }
     }
 
@@ -252,16 +254,10 @@ impl<T: Real> Stage<'_, T> {
 /// Sums of fewer numbers in all are added by one thread: some 10 microseconds.
 const GRAIN: usize = 1 << 15;
 
-/// Adds the sums of one lane, from number `first` on, to those of another.
-fn add<T: Real>(
-    sums: &[Reduction],
-    first: usize,
-    to: &mut [Aligned<T>],
-    from: &[Aligned<T>],
-    parallel: bool,
-) {
+/// Adds the sums of one lane, from number `first` on, to those of another; threads share what is more than `least` numbers.
+fn add<T: Real>(sums: &[Reduction], first: usize, to: &mut [Aligned<T>], from: &[Aligned<T>], least: usize) {
     let numbers = |r: &Reduction| from[r.lane - first].len();
-    if !parallel || sums.len() < 2 || sums.iter().map(numbers).sum::<usize>() < GRAIN {
+    if sums.len() < 2 || sums.iter().map(numbers).sum::<usize>() < least {
         for r in sums {
             dispatch(Add { to: &mut to[r.lane - first], from: &from[r.lane - first] });
         }
@@ -270,7 +266,7 @@ fn add<T: Real>(
     let (a, b) = sums.split_at(halfway(sums.iter().map(numbers)));
     let (to_a, to_b) = to.split_at_mut(b[0].lane - first);
     let (from_a, from_b) = from.split_at(b[0].lane - first);
-    rayon::join(|| add(a, first, to_a, from_a, true), || add(b, b[0].lane, to_b, from_b, true));
+    rayon::join(|| add(a, first, to_a, from_a, least), || add(b, b[0].lane, to_b, from_b, least));
 }
 
 /// `to += from`.

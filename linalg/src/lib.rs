@@ -34,6 +34,6 @@ pub mod triangular;
 pub use aligned::Aligned;
 pub use error::Error;
 pub use matrix::{Batch, Matrix};
-pub use parallel::halfway;
+pub use parallel::{halfway, share};
 pub use scalar::Real;
 pub use transpose::transpose;

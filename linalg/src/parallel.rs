@@ -4,6 +4,27 @@ use crate::{Error, Real};
 use rayon::prelude::*;
 use std::ops::Range;
 
+/// Parts with fewer numbers than this are not cut once more ([`halfway`]), of `all` numbers that the threads of the current pool
+/// may share; `least` of them are worth a thread.
+///
+/// There are no more parts than threads: the same thread then takes the same part again and again, which its cache still has.
+/// A thread from outside of the pool shares nothing: it would wait longer for it than short work takes.
+///
+/// ```
+/// use eigenflow_linalg::share;
+/// let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+/// // Halves of a million numbers for two threads.
+/// assert_eq!(pool.install(|| share(1_000_000, 1000)), 750_000);
+/// assert_eq!(share(1_000_000, 1000), usize::MAX);
+/// ```
+pub fn share(all: usize, least: usize) -> usize {
+    match rayon::current_thread_index() {
+        // Halves are not quite equal.
+        Some(_) => least.max(3 * all / (2 * rayon::current_num_threads())),
+        None => usize::MAX,
+    }
+}
+
 /// Where to cut a list of at least two tasks in two, for two threads: each part has one task or more, and about half of the
 /// numbers, of which there are `sizes`.
 ///
@@ -18,13 +39,13 @@ use std::ops::Range;
 /// assert_eq!(halfway([9, 1].into_iter()), 1);
 /// ```
 pub fn halfway(sizes: impl ExactSizeIterator<Item = usize> + Clone) -> usize {
-    let all: usize = sizes.clone().sum();
+    let (last, all) = (sizes.len() - 1, sizes.clone().sum::<usize>());
     let mut before = 0;
-    let middle = sizes.clone().position(|size| {
+    let mut up_to = sizes.map(|size| {
         before += size;
-        2 * before > all
+        before
     });
-    middle.unwrap_or(0).clamp(1, sizes.len() - 1)
+    up_to.position(|sum| 2 * sum > all).unwrap_or(0).clamp(1, last)
 }
 
 /// Runs `work` on each of `count` matrices, handing it a reused workspace, the index of the matrix

@@ -36,26 +36,43 @@ impl<T: Real> Kernel for Transpose<'_, T> {
         let Self { y, x, rows, cols } = self;
         for top in (0..rows).step_by(BLOCK) {
             for left in (0..cols).step_by(BLOCK) {
-                if top + BLOCK <= rows && left + BLOCK <= cols {
-                    // 64 x 64 in f32: 1.3 µs, and 2.3 entry by entry.
-                    let mut block = [[T::ZERO; BLOCK]; BLOCK];
-                    for (i, line) in block.iter_mut().enumerate() {
-                        line.copy_from_slice(&x[(top + i) * cols + left..][..BLOCK]);
-                    }
-                    for j in 0..BLOCK {
-                        let line = &mut y[(left + j) * rows + top..][..BLOCK];
-                        for i in 0..BLOCK {
-                            line[i] = block[i][j];
-                        }
-                    }
-                } else {
-                    for i in top..rows.min(top + BLOCK) {
-                        for j in left..cols.min(left + BLOCK) {
-                            y[j * rows + i] = x[i * cols + j];
+                let at = [top, left];
+                // 64 x 64 in f32: 1.3 µs, and 2.3 entry by entry; 8 x 64: 0.25 and 0.87.
+                match (BLOCK.min(rows - top), BLOCK.min(cols - left)) {
+                    (16, 16) => block::<T, 16, 16>(y, x, [rows, cols], at),
+                    (16, 8) => block::<T, 16, 8>(y, x, [rows, cols], at),
+                    (16, 4) => block::<T, 16, 4>(y, x, [rows, cols], at),
+                    (8, 16) => block::<T, 8, 16>(y, x, [rows, cols], at),
+                    (4, 16) => block::<T, 4, 16>(y, x, [rows, cols], at),
+                    (r, c) => {
+                        for i in top..top + r {
+                            for j in left..left + c {
+                                y[j * rows + i] = x[i * cols + j];
+                            }
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// `R` rows and `C` columns from row `top` and column `left` on.
+#[inline(always)]
+fn block<T: Real, const R: usize, const C: usize>(
+    y: &mut [T],
+    x: &[T],
+    [rows, cols]: [usize; 2],
+    [top, left]: [usize; 2],
+) {
+    let mut block = [[T::ZERO; C]; R];
+    for (i, line) in block.iter_mut().enumerate() {
+        line.copy_from_slice(&x[(top + i) * cols + left..][..C]);
+    }
+    for j in 0..C {
+        let line = &mut y[(left + j) * rows + top..][..R];
+        for i in 0..R {
+            line[i] = block[i][j];
         }
     }
 }
@@ -66,8 +83,8 @@ mod tests {
 
     #[test]
     fn every_entry_has_its_place() {
-        for rows in [0, 1, 5, 16, 33] {
-            for cols in [0, 1, 7, 16, 48] {
+        for rows in [0, 1, 4, 5, 8, 16, 24, 33, 64] {
+            for cols in [0, 1, 4, 7, 16, 20, 40, 48] {
                 let x: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
                 let mut y = vec![f32::NAN; x.len()];
                 transpose(&mut y, &x, rows, cols);

@@ -2,7 +2,7 @@
 
 use super::average::follow;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
-use eigenflow_linalg::{Real, halfway};
+use eigenflow_linalg::{Real, halfway, share};
 
 /// `AdamW` (I. Loshchilov and F. Hutter, *Decoupled weight decay regularization*, 2019, algorithm 2): Adam with bias
 /// correction (D. Kingma and J. Ba, 2015, algorithm 1), `β₁ = 0.9`, `β₂ = 0.999`, `ε = 1e-8`, and
@@ -36,8 +36,8 @@ impl<T: Real> Adam<T> {
         let [m, v] = &mut self.moments;
         let (first, root) = (correct1.recip(), correct2.sqrt().recip());
         let factors = Factors { scale, rate, first, root, gain };
-        // A thread from outside of the pool would wait longer for it than the work takes.
-        halves(changes, m, v, &factors, rayon::current_thread_index().is_some());
+        let least = share(numbers(changes), GRAIN);
+        halves(changes, m, v, &factors, least);
     }
 }
 
@@ -63,16 +63,19 @@ struct Factors<T> {
 /// Fewer numbers are one thread's: some 10 microseconds.
 const GRAIN: usize = 1 << 14;
 
-/// Two threads take a half each, and so on; the other threads have just done their shards and are awake.
+fn numbers<T>(changes: &[Change<'_, T>]) -> usize {
+    changes.iter().map(|c| c.gradient.len()).sum()
+}
+
+/// Two threads take a half each, and so on, of what is more than `least` numbers; the other threads have just done their shards and are awake.
 fn halves<T: Real>(
     changes: &mut [Change<'_, T>],
     m: &mut [Vec<T>],
     v: &mut [Vec<T>],
     factors: &Factors<T>,
-    parallel: bool,
+    least: usize,
 ) {
-    let numbers = |c: &Change<'_, T>| c.gradient.len();
-    if !parallel || changes.len() < 2 || changes.iter().map(numbers).sum::<usize>() < GRAIN {
+    if changes.len() < 2 || numbers(changes) < least {
         for (change, (m, v)) in changes.iter_mut().zip(m.iter_mut().zip(v)) {
             let Change { parameter, gradient, decay, average } = change;
             dispatch(Step {
@@ -91,11 +94,11 @@ fn halves<T: Real>(
         }
         return;
     }
-    let middle = halfway(changes.iter().map(numbers));
+    let middle = halfway(changes.iter().map(|c| c.gradient.len()));
     let (changes, (m, v)) = (changes.split_at_mut(middle), (m.split_at_mut(middle), v.split_at_mut(middle)));
     rayon::join(
-        || halves(changes.0, m.0, v.0, factors, parallel),
-        || halves(changes.1, m.1, v.1, factors, parallel),
+        || halves(changes.0, m.0, v.0, factors, least),
+        || halves(changes.1, m.1, v.1, factors, least),
     );
 }
 
