@@ -221,7 +221,7 @@ impl<T: Real> Stage<'_, T> {
         let read = |place, unit| self.read(slots, lane, place, unit, at);
         let rows = Rows { count: at.rows, begins };
         evaluate(self.tape, self.plan, index, rows, read, &mut out, scratch, views);
-        for (&place, buffer) in writes.iter().zip(out) {
+        for (&place, buffer) in writes.iter().zip(out.drain(..)) {
             match place {
                 Place::Sum(sum) => lane.sums[sum] = buffer,
                 Place::Slot(slot) => slots[slot] = buffer,

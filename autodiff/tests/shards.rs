@@ -319,3 +319,65 @@ fn threads_share_operations_on_shared_values() {
     let none = with_threads(2, || run(0));
     assert!(none[..23] == one[..23] && none[23].iter().all(|x| *x == 0.0), "a sum over no rows is zero");
 }
+
+/// Sums of more numbers than one thread adds alone, by hand too: whole numbers, so no order of the additions matters to that.
+#[test]
+fn threads_share_large_sums() {
+    const N: usize = 130;
+    let program = Program::<f64>::try_record(|r| {
+        let (x, a, b) = (r.batch(N), r.shared(N, N), r.shared(N, N));
+        let both = (x.matmul(a) + x.square().matmul(b)).sum_all();
+        let gradients = r.gradient(both, &[a, b])?;
+        Ok::<_, Error>([vec![both, x.sum_rows()], gradients].concat())
+    })
+    .unwrap();
+    // Several lanes have rows.
+    let rows = 3 * program.shard_rows() + 1;
+    let x: Vec<f64> = (0..rows * N).map(|i| ((i * 37 + 11) % 101) as f64 - 50.0).collect();
+    let (a, b) = (vec![1.0; N * N], vec![-2.0; N * N]);
+    let run = || program.run(rows, &[&x], &[&a, &b]).unwrap();
+    let one = with_threads(1, run);
+    for threads in [2, 3] {
+        assert!(one == with_threads(threads, run), "{threads} threads");
+    }
+    assert!(one == run(), "a thread from outside of the pool");
+    for i in 0..N {
+        let of = |f: fn(f64) -> f64| x.iter().skip(i).step_by(N).map(|&x| f(x)).sum::<f64>();
+        let row = i * N..(i + 1) * N;
+        assert_eq!([&one[2][row.clone()], &one[3][row]], [vec![of(|x| x); N], vec![of(|x| x * x); N]], "{i}");
+    }
+}
+
+/// What a run in place leaves is what a run copies: sums, what follows from them, constants and shared inputs themselves.
+#[test]
+fn a_run_in_place_has_the_outputs_of_a_run() {
+    let program = Program::<f64>::record(|r| {
+        let (x, w) = (r.batch(2), r.shared(1, 2));
+        let sum = (x * w).sum_rows();
+        vec![sum, sum.exp() + w, w, r.row(&[4.0]), x.square().sum_all(), w]
+    });
+    let mut runner = program.runner();
+    for rows in [2, 300, 0, 2] {
+        let (x, w) = (sample(rows * 2, rows as u64), sample(2, 7 + rows as u64));
+        let expected = program.run(rows, &[&x], &[&w]).unwrap();
+        runner.run_in_place(rows, &[&x], &[&w]).unwrap();
+        for (k, expected) in expected.iter().enumerate() {
+            assert_eq!(runner.output(k), expected, "output {k} of {rows} rows");
+        }
+    }
+    let wrong = runner.run_in_place(2, &[&[1.0]], &[&[1.0, 1.0]]);
+    assert!(matches!(wrong, Err(Error::Length { what: "batch input", given: 1, .. })));
+    // Copies come from the same place.
+    let mut outputs = vec![vec![f64::NAN; 2]; 6];
+    (outputs[3], outputs[4]) = (vec![0.0], vec![0.0]);
+    let mut views: Vec<&mut [f64]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+    runner.run(1, &[&[1.0, 2.0]], &[&[3.0, 5.0]], &mut views).unwrap();
+    assert_eq!((outputs[0].as_slice(), outputs[4].as_slice()), (&[3.0, 10.0][..], &[5.0][..]));
+}
+
+#[test]
+#[should_panic(expected = "outputs of a run in place are shared values")]
+fn rows_are_no_outputs_in_place() {
+    let program = Program::<f64>::record(|r| vec![r.batch(1).exp()]);
+    let _ = program.runner().run_in_place(1, &[&[1.0]], &[]);
+}

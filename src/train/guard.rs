@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::flow::Flow;
-use crate::jacobian::{Direction, Route, jacobians};
+use crate::jacobian::{Direction, pushed};
 use eigenflow_linalg::svd::{SvdKind, svd_batch};
 use eigenflow_linalg::{Matrix, Real};
 
@@ -24,8 +24,8 @@ pub(crate) struct Look {
 
 /// How many rows are looked at for `dim` columns.
 ///
-/// Where no limit is set, the look is for the record alone and may cost a fifth of an epoch: a row takes `dim` passes
-/// backwards, so it is at most one row in `5 dim` of the training rows, but 16.
+/// Where no limit is set, the look is for the record alone and may cost a fifth of an epoch: a row takes `dim` tangents,
+/// so it is at most one row in `5 dim` of the training rows, but 16.
 pub(crate) fn rows(dim: usize, training: usize, limited: bool) -> usize {
     let most = if dim <= FULL_COLUMNS {
         ROWS
@@ -38,7 +38,8 @@ pub(crate) fn rows(dim: usize, training: usize, limited: bool) -> usize {
 
 /// Looks at the Jacobians of the core at rows in training units.
 pub(crate) fn look<T: Real>(core: &Flow<T>, x: &Matrix<T>) -> Result<Look, Error> {
-    let j = jacobians(core, x, Direction::Normalize, Route::Pull)?;
+    // Transposed, which changes neither the singular values nor the norm.
+    let j = pushed(core, x, Direction::Normalize)?;
     let s = svd_batch(&j, SvdKind::Values)?.s;
     let d = core.dim();
     let mut condition: Vec<f64> = (0..s.rows()).map(|n| (s[(n, 0)] / s[(n, d - 1)]).f64()).collect();

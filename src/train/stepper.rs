@@ -110,7 +110,7 @@ impl<T: Real> Stepper<T> {
             }
             self.runner.run_in_place(self.batch, &batches, &shared)?;
         }
-        let norm = self.gradients().map(|g| dispatch(Squares(g))).sum::<f64>().sqrt();
+        let norm = self.norm();
         if !norm.is_finite() || !self.runner.output(0)[0].is_finite() {
             return Err(Error::StepNotFinite { parameter: self.not_finite() });
         }
@@ -128,6 +128,13 @@ impl<T: Real> Stepper<T> {
         Ok(self.runner.output(1)[0])
     }
 
+    /// Of all gradients of the last run together.
+    fn norm(&self) -> f64 {
+        let mut parts = [0.0; PARTS];
+        self.gradients().for_each(|numbers| dispatch(Squares { parts: &mut parts, numbers }));
+        sum(&parts).sqrt()
+    }
+
     /// Those of the last run, in the order of the trained parameters.
     fn gradients(&self) -> impl Iterator<Item = &[T]> {
         (0..self.step.trained.len()).map(|k| self.runner.output(2 + k))
@@ -140,14 +147,13 @@ impl<T: Real> Stepper<T> {
         let mut averages = self.average.iter_mut().flat_map(|a| &mut a.weights);
         let all = flow.parameters_mut().iter_mut().enumerate();
         let trained = all.filter(|(p, _)| self.step.trained.binary_search(p).is_ok());
-        let mut changes: SmallVec<[Change<'_, T>; MANY]> = trained
-            .enumerate()
-            .map(|(k, (_, parameter))| {
-                let decay = if parameter.role == Role::Weight { self.weight_decay } else { 0.0 };
-                let average = averages.next().map(Vec::as_mut_slice);
-                Change { parameter: &mut parameter.data, gradient: runner.output(2 + k), decay, average }
-            })
-            .collect();
+        let mut changes: SmallVec<[Change<'_, T>; MANY]> = SmallVec::new();
+        for (k, (_, parameter)) in trained.enumerate() {
+            let decay = if parameter.role == Role::Weight { self.weight_decay } else { 0.0 };
+            let average = averages.next().map(Vec::as_mut_slice);
+            let gradient = runner.output(2 + k);
+            changes.push(Change { parameter: &mut parameter.data, gradient, decay, average });
+        }
         self.adam.step(&mut changes, scale, rate, gain);
     }
 
@@ -232,26 +238,31 @@ pub(super) fn columns_apart<'a, T: Real>(flow: &Flow<T>, rows: &'a [T]) -> Small
     parts
 }
 
-/// `Σ x²` in double precision.
-struct Squares<'a, T>(&'a [T]);
+/// `parts[i mod 64] += x_i²`, in double precision.
+struct Squares<'a, T> {
+    parts: &'a mut [f64; PARTS],
+    numbers: &'a [T],
+}
 
 /// Numbers that are added at a time.
 const PARTS: usize = 64;
 
 impl<T: Real> Kernel for Squares<'_, T> {
-    type Output = f64;
+    type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) -> f64 {
-        let chunks = self.0.chunks_exact(PARTS);
-        let rest: f64 = chunks.remainder().iter().map(|x| x.f64() * x.f64()).sum();
-        let mut parts = [0.0; PARTS];
+    fn run<const FMA: bool>(self) {
+        let mut parts = *self.parts;
+        let chunks = self.numbers.chunks_exact(PARTS);
+        for (part, x) in parts.iter_mut().zip(chunks.remainder()) {
+            *part += x.f64() * x.f64();
+        }
         for x in chunks {
             for i in 0..PARTS {
                 parts[i] += x[i].f64() * x[i].f64();
             }
         }
-        sum(&parts) + rest
+        *self.parts = parts;
     }
 }
 
