@@ -170,7 +170,7 @@ pub struct Runner<T> {
     shared_inputs: SharedInputs,
     /// Rows of the last run, whose first part is there.
     prepared_rows: Option<usize>,
-    /// Outputs of runs in place that are shared inputs themselves, by number of the output.
+    /// One an output if the last run was one in place, else none; empty but for outputs that are shared inputs themselves.
     copies: Vec<Aligned<T>>,
 }
 
@@ -291,16 +291,17 @@ impl<T: Real> Runner<T> {
         Ok(())
     }
 
-    /// Output `k` of the last run, which was one in place ([`Runner::run_in_place`]).
+    /// Output `k` of the last run, row by row, if that was one in place ([`Runner::run_in_place`]).
     ///
     /// # Panics
-    /// If there is no such output, or no run before.
+    /// If it was not, or there is no such output.
     pub fn output(&self, k: usize) -> &[T] {
         let Inner { tape, plan } = &*self.program.inner;
+        let copy = self.copies.get(k).expect("an output, and a run in place before");
         match plan.places[plan.outputs[k] as usize] {
             Place::Shared(k) => &self.shared[k],
             Place::Constant(id) => tape.constant(id),
-            _ => &self.copies[k],
+            _ => copy,
         }
     }
 
@@ -333,6 +334,7 @@ impl<T: Real> Runner<T> {
         let Inner { tape, plan } = &*program;
         check_inputs(tape, rows, batch, shared)?;
         check(tape, rows, "output", &plan.outputs, &mut outputs.iter().map(|x| x.len()))?;
+        self.copies.clear();
         self.execute(first, rows, batch, shared, outputs);
         for (&id, out) in plan.outputs.iter().zip(outputs) {
             match plan.places[id as usize] {

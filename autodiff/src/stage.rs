@@ -140,8 +140,8 @@ impl<T: Real> Stage<'_, T> {
         if rows == 0 {
             sums.iter().for_each(|r| std::mem::swap(&mut to[r.lane], &mut from[r.lane]));
         } else {
-            let numbers = || sums.iter().map(|r| from[r.lane].len()).sum();
-            let least = if parallel { share(numbers(), GRAIN) } else { usize::MAX };
+            let all = sums.iter().map(|r| from[r.lane].len()).sum();
+            let least = if parallel { share(all, GRAIN) } else { usize::MAX };
             add(sums, 0, to, from, least);
         }
     }

@@ -381,3 +381,15 @@ fn rows_are_no_outputs_in_place() {
     let program = Program::<f64>::record(|r| vec![r.batch(1).exp()]);
     let _ = program.runner().run_in_place(1, &[&[1.0]], &[]);
 }
+
+/// What a copying run wrote is not taken for what a run in place left.
+#[test]
+#[should_panic(expected = "a run in place before")]
+fn a_run_that_copies_leaves_no_output() {
+    let program = Program::<f64>::record(|r| vec![r.batch(1).sum_rows()]);
+    let mut runner = program.runner();
+    runner.run_in_place(1, &[&[1.0]], &[]).unwrap();
+    assert_eq!(runner.output(0), [1.0]);
+    runner.run(1, &[&[2.0]], &[], &mut [&mut [0.0]]).unwrap();
+    let _ = runner.output(0);
+}
