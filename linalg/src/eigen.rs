@@ -9,6 +9,9 @@
 //! every result is checked by a guard of cost `O(n²)`; a small matrix that fails goes to faer, a large one
 //! gets a try by QR iteration, before an error is returned.
 
+mod divide;
+mod reduction;
+mod secular;
 mod solver;
 
 use crate::error::square;

@@ -1,8 +1,13 @@
-//! The solver of large symmetric matrices, one at a time: faer's, scaled and guarded.
+//! The solver of large symmetric matrices, one at a time, scaled and guarded.
+//!
+//! Householder reduction to tridiagonal form and its way back are faer's, divide and conquer is of our own; what does not pass the
+//! guard goes to faer's QR iteration, as do eigenvalues alone.
 
+use super::divide::DivideAndConquer;
+use super::reduction::Reduction;
 use crate::probe::Probe;
 use crate::scale::{Scale, max_abs};
-use crate::{Error, Real};
+use crate::{Error, Real, transpose};
 use dyn_stack::{MemBuffer, MemStack};
 use faer::diag::DiagMut;
 use faer::linalg::evd::{
@@ -19,26 +24,27 @@ pub(super) struct Solver<T> {
     /// Eigenvectors, column-major as faer likes them.
     v: Vec<T>,
     s: Vec<T>,
+    /// The columns by ascending eigenvalues.
+    order: Vec<usize>,
     probe: Probe<T>,
-    scratch: MemBuffer,
+    reduction: Reduction<T>,
+    subdiagonal: Vec<T>,
+    divide: DivideAndConquer<T>,
 }
 
 impl<T: Real> Solver<T> {
     pub(super) fn new(n: usize, with_vectors: bool) -> Self {
-        let compute = if with_vectors { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
-        let req = if n == 0 {
-            dyn_stack::StackReq::EMPTY
-        } else {
-            self_adjoint_evd_scratch::<T>(n, compute, Par::Seq, divide_and_conquer())
-        };
         Self {
             n,
             with_vectors,
             a: vec![T::ZERO; n * n],
-            v: vec![T::ZERO; if with_vectors { n * n } else { 0 }],
+            v: vec![T::ZERO; n * n],
             s: vec![T::ZERO; n],
+            order: (0..n).collect(),
             probe: Probe::new(n),
-            scratch: MemBuffer::new(req),
+            reduction: Reduction::new(n.max(1)),
+            subdiagonal: vec![T::ZERO; n],
+            divide: DivideAndConquer::new(if with_vectors { n } else { 0 }),
         }
     }
 
@@ -56,40 +62,57 @@ impl<T: Real> Solver<T> {
             return Ok(());
         }
         let scale = Scale::of((0..n).map(|i| max_abs(&a[i * n..=i * n + i])).fold(T::ZERO, T::maximum));
+        // The lower triangle, mirrored.
+        self.a.iter_mut().zip(a).for_each(|(to, &x)| *to = scale.down(x));
+        transpose(&mut self.v, &self.a, n, n);
         for i in 0..n {
-            for j in 0..=i {
-                let x = scale.down(a[i * n + j]);
-                self.a[i * n + j] = x;
-                self.a[j * n + i] = x;
-            }
+            let right = i * n + i + 1..(i + 1) * n;
+            self.a[right.clone()].copy_from_slice(&self.v[right]);
         }
-        if !self.attempt(divide_and_conquer()) && !self.attempt(qr_iteration()) {
+        let done = (self.with_vectors && self.divide(vectors)) || self.iterate();
+        if !done {
             return Err(Error::NoConvergence { op, index });
         }
-        for (value, &s) in values.iter_mut().zip(&self.s) {
-            *value = scale.up(s);
+        self.order.iter_mut().enumerate().for_each(|(i, j)| *j = i);
+        self.order.sort_by(|&i, &j| self.s[i].f64().total_cmp(&self.s[j].f64()));
+        for (value, &i) in values.iter_mut().zip(&self.order) {
+            *value = scale.up(self.s[i]);
             if !value.is_finite() {
                 return Err(Error::Overflow { op, index });
             }
         }
         if self.with_vectors {
-            for i in 0..n {
-                for j in 0..n {
-                    vectors[i * n + j] = self.v[j * n + i];
-                }
+            let sorted = self.reduction.spare();
+            for (line, &i) in sorted.chunks_exact_mut(n).zip(&self.order) {
+                line.copy_from_slice(&self.v[i * n..(i + 1) * n]);
             }
+            transpose(vectors, sorted, n, n);
         }
         Ok(())
     }
 
-    fn attempt(&mut self, params: Spec<SelfAdjointEvdParams, T>) -> bool {
+    /// By reduction, divide and conquer, and the way back; `room` is for `n²` numbers.
+    fn divide(&mut self, room: &mut [T]) -> bool {
+        self.reduction.run(&self.a, &mut self.s, &mut self.subdiagonal);
+        if !self.divide.run(&mut self.s, &self.subdiagonal, &mut self.v, room) {
+            return false;
+        }
+        self.reduction.back(&mut self.v);
+        self.vectors_hold()
+    }
+
+    /// By QR iteration.
+    fn iterate(&mut self) -> bool {
         let n = self.n;
+        let auto = <SelfAdjointEvdParams as Auto<T>>::auto();
+        let params: Spec<_, T> = SelfAdjointEvdParams { recursion_threshold: usize::MAX, ..auto }.into();
+        let compute = if self.with_vectors { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
         let result = self_adjoint_evd(
             MatRef::from_column_major_slice(&self.a, n, n),
             DiagMut::from_slice_mut(&mut self.s),
             self.with_vectors.then(|| MatMut::from_column_major_slice_mut(&mut self.v, n, n)),
             Par::Seq,
-            MemStack::new(&mut self.scratch),
+            MemStack::new(&mut MemBuffer::new(self_adjoint_evd_scratch::<T>(n, compute, Par::Seq, params))),
             params,
         );
         result.is_ok() && if self.with_vectors { self.vectors_hold() } else { self.values_hold() }
@@ -116,15 +139,6 @@ impl<T: Real> Solver<T> {
         (sum - trace).abs() <= unit * (self.n as f64 * square).sqrt()
             && (sum_squares - square).abs() <= 2.0 * unit * square
     }
-}
-
-fn divide_and_conquer<T: Real>() -> Spec<SelfAdjointEvdParams, T> {
-    <SelfAdjointEvdParams as Auto<T>>::auto().into()
-}
-
-fn qr_iteration<T: Real>() -> Spec<SelfAdjointEvdParams, T> {
-    SelfAdjointEvdParams { recursion_threshold: usize::MAX, ..<SelfAdjointEvdParams as Auto<T>>::auto() }
-        .into()
 }
 
 #[cfg(test)]
@@ -155,5 +169,22 @@ mod tests {
         assert!(solver.values_hold());
         solver.s[0] -= off * norm * (n as f64).sqrt();
         assert!(!solver.values_hold());
+    }
+    /// Sizes that lanes take, which come here when lanes give up, and sizes at which matrices are cut anew.
+    #[test]
+    fn every_size_is_decomposed() {
+        for n in (0..=9).chain([23, 24, 25, 47, 48, 49, 50, 97, 100]) {
+            let a = Matrix::from_fn(n, n, |i, j| ((i * j) % 7) as f64 + ((i + j) % 5) as f64);
+            let (mut values, mut vectors) = (vec![0.0; n], vec![0.0; n * n]);
+            let mut solver = Solver::new(n, true);
+            solver.run("test", 0, a.data(), &mut values, &mut vectors).unwrap();
+            assert!(values.is_sorted(), "{n}");
+            for i in 0..n {
+                for j in 0..n {
+                    let sum: f64 = (0..n).map(|k| vectors[i * n + k] * values[k] * vectors[j * n + k]).sum();
+                    assert!((sum - a[(i, j)]).abs() < 1e-12 * n as f64, "{n}: entry {i}, {j}");
+                }
+            }
+        }
     }
 }

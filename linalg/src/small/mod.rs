@@ -29,6 +29,7 @@ use lanes::Single;
 pub(crate) use lanes::{Lanes, Wide};
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
+pub(crate) use vector::{Mask, Pack};
 
 /// A kernel and the matrices it is for.
 trait Span<T: Real> {
