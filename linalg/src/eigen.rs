@@ -1,14 +1,16 @@
 //! Eigendecomposition of symmetric matrices.
 //!
-//! Matrices of up to 64 rows go by a solver of our own, Householder tridiagonalisation and implicit QR
-//! iteration on as many matrices at a time as a vector register has lanes; the same bits come out for a
-//! matrix alone and in any batch. Larger ones go by faer's (tridiagonalisation, then divide and conquer).
+//! Matrices of up to 64 rows go by Householder tridiagonalisation and implicit QR iteration on as many
+//! matrices at a time as a vector register has lanes; the same bits come out for a matrix alone and in any
+//! batch. Larger ones go one by one: reduced to tridiagonal form by panels (`reduction`, `columns`), cut in
+//! halves and put together again by the secular equation (`divide`, `secular`). Eigenvalues alone
+//! come from the tridiagonal form by faer's QR iteration.
 //!
-//! Two things are added. The matrix is scaled by a power of two so that its largest entry lies in `[1, 2)`:
-//! squares stay in range, and divide and conquer deflates by a tolerance that is only right at unit scale. And
-//! every result is checked by a guard of cost `O(n²)`; a small matrix that fails goes to faer, a large one
-//! gets a try by QR iteration, before an error is returned.
+//! The matrix is scaled by a power of two so that its largest entry lies in `[1, 2)`: squares stay in range.
+//! And every result is checked by a guard of cost `O(n²)`; a matrix that fails gets a try by faer's QR
+//! iteration before an error is returned.
 
+mod columns;
 mod divide;
 mod reduction;
 mod secular;

@@ -1,7 +1,7 @@
 //! The solver of large symmetric matrices, one at a time, scaled and guarded.
 //!
-//! Householder reduction to tridiagonal form and its way back are faer's, divide and conquer is of our own; what does not pass the
-//! guard goes to faer's QR iteration, as do eigenvalues alone.
+//! By reduction to tridiagonal form, divide and conquer, and the way back. Eigenvalues alone come from the tridiagonal form by faer's
+//! QR iteration, and what does not pass the guard goes through faer's solver from the beginning.
 
 use super::divide::DivideAndConquer;
 use super::reduction::Reduction;
@@ -9,9 +9,10 @@ use crate::probe::Probe;
 use crate::scale::{Scale, max_abs};
 use crate::{Error, Real, transpose};
 use dyn_stack::{MemBuffer, MemStack};
-use faer::diag::DiagMut;
+use faer::diag::{DiagMut, DiagRef};
 use faer::linalg::evd::{
     ComputeEigenvectors, SelfAdjointEvdParams, self_adjoint_evd, self_adjoint_evd_scratch,
+    tridiagonal_self_adjoint_evd,
 };
 use faer::{Auto, MatMut, MatRef, Par, Spec};
 
@@ -69,8 +70,9 @@ impl<T: Real> Solver<T> {
             let right = i * n + i + 1..(i + 1) * n;
             self.a[right.clone()].copy_from_slice(&self.v[right]);
         }
-        let done = (self.with_vectors && self.divide(vectors)) || self.iterate();
-        if !done {
+        self.reduction.run(&self.a, &mut self.s, &mut self.subdiagonal);
+        let done = if self.with_vectors { self.divide(vectors) } else { self.values_of_tridiagonal() };
+        if !done && !self.start_anew() {
             return Err(Error::NoConvergence { op, index });
         }
         self.order.iter_mut().enumerate().for_each(|(i, j)| *j = i);
@@ -91,9 +93,8 @@ impl<T: Real> Solver<T> {
         Ok(())
     }
 
-    /// By reduction, divide and conquer, and the way back; `room` is for `n²` numbers.
+    /// From the tridiagonal form, by divide and conquer and the way back; `room` is for `n²` numbers.
     fn divide(&mut self, room: &mut [T]) -> bool {
-        self.reduction.run(&self.a, &mut self.s, &mut self.subdiagonal);
         if !self.divide.run(&mut self.s, &self.subdiagonal, &mut self.v, room) {
             return false;
         }
@@ -101,11 +102,26 @@ impl<T: Real> Solver<T> {
         self.vectors_hold()
     }
 
-    /// By QR iteration.
-    fn iterate(&mut self) -> bool {
-        let n = self.n;
-        let auto = <SelfAdjointEvdParams as Auto<T>>::auto();
-        let params: Spec<_, T> = SelfAdjointEvdParams { recursion_threshold: usize::MAX, ..auto }.into();
+    /// Eigenvalues of the tridiagonal form, by QR iteration.
+    fn values_of_tridiagonal(&mut self) -> bool {
+        let (n, params) = (self.n, qr_iteration());
+        let scratch = self_adjoint_evd_scratch::<T>(n, ComputeEigenvectors::No, Par::Seq, params);
+        let diagonal = self.s.clone();
+        let result = tridiagonal_self_adjoint_evd(
+            DiagRef::from_slice(&diagonal),
+            DiagRef::from_slice(&self.subdiagonal),
+            DiagMut::from_slice_mut(&mut self.s),
+            None,
+            Par::Seq,
+            MemStack::new(&mut MemBuffer::new(scratch)),
+            params,
+        );
+        result.is_ok() && self.values_hold()
+    }
+
+    /// From the matrix itself, by faer's reduction and QR iteration.
+    fn start_anew(&mut self) -> bool {
+        let (n, params) = (self.n, qr_iteration());
         let compute = if self.with_vectors { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
         let result = self_adjoint_evd(
             MatRef::from_column_major_slice(&self.a, n, n),
@@ -141,6 +157,11 @@ impl<T: Real> Solver<T> {
     }
 }
 
+fn qr_iteration<T: Real>() -> Spec<SelfAdjointEvdParams, T> {
+    let auto = <SelfAdjointEvdParams as Auto<T>>::auto();
+    SelfAdjointEvdParams { recursion_threshold: usize::MAX, ..auto }.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,12 +184,14 @@ mod tests {
         solver.s[20] -= off * norm;
         solver.v[7 * n + 3] += off;
         assert!(!solver.vectors_hold());
+        assert!(solver.start_anew() && solver.s.is_sorted());
 
         let mut solver = Solver::new(n, false);
         solver.run("test", 0, a.data(), &mut values, &mut []).unwrap();
         assert!(solver.values_hold());
         solver.s[0] -= off * norm * (n as f64).sqrt();
         assert!(!solver.values_hold());
+        assert!(solver.start_anew() && solver.s.is_sorted());
     }
     /// Sizes that lanes take, which come here when lanes give up, and sizes at which matrices are cut anew.
     #[test]
