@@ -6,6 +6,7 @@
 
 pub(crate) mod block;
 mod dots;
+mod pairs;
 mod sums;
 
 use crate::Real;
