@@ -7,7 +7,8 @@
 //! LAPACK's `dlaed2`, J. D. Rutter, LAPACK Working Note 69 (1994)), and the vectors of the rest come by two products, whose
 //! factors are the parts of `Q₁` and `Q₂` that are not zero.
 
-use super::secular::{MOST_LANES, Secular};
+use super::secular::Secular;
+use crate::small::MOST_LANES;
 use crate::{Real, small};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};

@@ -8,12 +8,10 @@
 //! LAPACK Working Note 89 (1993)) within a bracket.
 
 use crate::Real;
-use crate::small::{Lanes, Mask, Pack};
+use crate::small::{Lanes, MOST_LANES, Mask, Pack};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 
-/// The widest vector: buffers end with room for one.
-pub(super) const MOST_LANES: usize = 16;
 /// The middle way takes some five steps; then every other one halves the bracket.
 const STEPS: usize = 200;
 const SURE_STEPS: usize = 12;
@@ -114,7 +112,7 @@ impl<T: Real> Secular<T> {
     fn group<C: Lanes<T = T>>(&self, c: C, first: usize) -> Option<(Pack<C>, Pack<C>)> {
         let last = self.poles.len() - 1;
         let zero = Pack::zero(c);
-        let (mut index, mut left, mut right) = (zero, zero, zero);
+        let (mut index, mut left, mut right, mut gap) = (zero, zero, zero, zero);
         let (mut left_weight, mut right_weight) = (zero, zero);
         // The last root has no pole to its right, but lies within `ρ ‖z‖²`.
         let beyond = self.rho * self.weights.iter().copied().sum::<T>();
@@ -123,12 +121,13 @@ impl<T: Real> Secular<T> {
             index.set(lane, T::of(j as f64));
             left.set(lane, self.poles[j]);
             left_weight.set(lane, self.weights[j]);
+            // Of its own: the sum may have lost the digits of `beyond`.
+            gap.set(lane, if j < last { self.poles[j + 1] - self.poles[j] } else { beyond });
             right.set(lane, if j < last { self.poles[j + 1] } else { self.poles[j] + beyond });
             right_weight.set(lane, if j < last { self.weights[j + 1] } else { T::ZERO });
         }
         let (two, half) = (Pack::of(c, 2.0), Pack::of(c, 0.5));
         let inverse_rho = Pack::splat(c, T::ONE / self.rho);
-        let gap = right - left;
         let middle = gap * half;
 
         // Which half it is in, from the value in the middle; then the root of the two nearest poles, all others held.

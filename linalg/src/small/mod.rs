@@ -27,6 +27,7 @@ mod vector;
 use crate::Real;
 use lanes::Single;
 pub(crate) use lanes::{Lanes, Wide};
+pub(crate) use pack::MOST_LANES;
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 pub(crate) use vector::{Mask, Pack};

@@ -7,7 +7,7 @@ use crate::Real;
 use crate::scale::Scale;
 
 /// Lanes of the widest vectors.
-const MOST_LANES: usize = 16;
+pub(crate) const MOST_LANES: usize = 16;
 
 /// Which entries of a matrix are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
