@@ -52,7 +52,7 @@ pub(crate) enum Start<'a, T> {
     Sum,
 }
 
-pub(crate) fn product<T: Real>(mut of: Product<'_, T>) {
+pub(crate) fn product<T: Real>(of: Product<'_, T>) {
     if size_of::<T>() == size_of::<f32>() && of.n == pairs::COLUMNS && matches!(of.left, Left::Plain) {
         let start = match of.start {
             Start::Zero => Start::Zero,
@@ -63,6 +63,11 @@ pub(crate) fn product<T: Real>(mut of: Product<'_, T>) {
             return pairs::product(cast_slice_mut(of.y), cast_slice(of.x), cast_slice(of.w), start);
         }
     }
+    in_order(of);
+}
+
+/// [`product`], each sum in the order of `k`.
+fn in_order<T: Real>(mut of: Product<'_, T>) {
     let arch = Arch::new();
     let from = arch.dispatch(Columns { of: &mut of, from: 0 });
     #[cfg(target_arch = "x86_64")]
@@ -211,7 +216,7 @@ mod tests {
         let before: Vec<T> = (0..lines * n).map(|i| number(7 * i + 3)).collect();
         for start in [Start::Zero, Start::Bias(&bias), Start::Sum] {
             let mut best = before.clone();
-            product(Product { y: &mut best, x: &x, left, w: &w, n, start });
+            in_order(Product { y: &mut best, x: &x, left, w: &w, n, start });
             for (at, y) in best.iter().enumerate() {
                 let (line, column) = (at / n, at % n);
                 let first = match start {
