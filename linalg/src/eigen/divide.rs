@@ -379,6 +379,7 @@ mod tests {
         let values = check::<f64>("second differences", &vec![2.0; n], &vec![-1.0; n]);
         for (k, value) in values.iter().enumerate() {
             let exact = 2.0 - 2.0 * ((k + 1) as f64 * PI / (n + 1) as f64).cos();
+            // A tenth of `4 n eps ‖T‖`.
             assert!((value - exact).abs() < 1e-13, "{value} for {exact}");
         }
     }
