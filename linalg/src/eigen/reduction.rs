@@ -129,15 +129,12 @@ impl<T: Real> Reduction<T> {
             let v = &self.a[first * stride..(first + count) * stride];
             let v = MatRef::from_column_major_slice(v, stride, count).subrows(first, n - first);
             let rows = u.as_mut().subrows_mut(first, n - first);
-            let product = |dst: MatMut<'_, T>, accum, lhs: MatRef<'_, T>, rhs: MatRef<'_, T>, alpha| {
-                matmul(dst, accum, lhs, rhs, alpha, Par::Seq);
-            };
             let mut inner = MatMut::from_column_major_slice_mut(&mut self.inner[..count * n], count, n);
-            product(inner.as_mut(), Accum::Replace, v.transpose(), rows.as_ref(), T::ONE);
+            matmul(inner.as_mut(), Accum::Replace, v.transpose(), rows.as_ref(), T::ONE, Par::Seq);
             let factor = MatRef::from_column_major_slice(&self.factor[..count * count], count, count);
             let mut scaled = MatMut::from_column_major_slice_mut(&mut self.scaled[..count * n], count, n);
-            product(scaled.as_mut(), Accum::Replace, factor, inner.as_ref(), T::ONE);
-            product(rows, Accum::Add, v, scaled.as_ref(), -T::ONE);
+            matmul(scaled.as_mut(), Accum::Replace, factor, inner.as_ref(), T::ONE, Par::Seq);
+            matmul(rows, Accum::Add, v, scaled.as_ref(), -T::ONE, Par::Seq);
         }
     }
 
@@ -229,24 +226,24 @@ impl<T: Real> WithSimd for Panel<'_, T> {
     }
 }
 
-/// Makes `v` of a column whose rows from `head` on are to become `(β, 0, …)`: one in row `head`, zeros above. Gives `β` and `τ`.
+/// Makes `v` of a column whose rows from `head` on are to become `(β, 0, …)`: one in row `head`, zeros above. Gives `β` and `τ`. Rows
+/// before `first`, a multiple of [`PANEL`], are not touched after they are zero.
 #[inline(always)]
 fn reflect<C: Lanes>(c: C, column: &mut [C::T], head: usize, first: usize) -> (C::T, C::T) {
     let alpha = column[head];
     column[..=head].fill(C::T::ZERO);
     let mut square = [C::T::ZERO];
-    let from = first / PANEL * PANEL;
-    dots(c, &mut square, column, column, from);
+    dots(c, &mut square, column, column, first);
     // Beside a matrix at unit scale such a tail is zero, and its square has lost digits.
     if square[0] <= C::T::MIN_POSITIVE / C::T::EPS {
-        column[from..].fill(C::T::ZERO);
+        column[first..].fill(C::T::ZERO);
         column[head] = C::T::ONE;
         return (alpha, C::T::ZERO);
     }
     let size = (alpha * alpha + square[0]).sqrt();
     let beta = if alpha > C::T::ZERO { -size } else { size };
     let scale = C::T::ONE / (alpha - beta);
-    column[from..].iter_mut().for_each(|x| *x *= scale);
+    column[first..].iter_mut().for_each(|x| *x *= scale);
     column[head] = C::T::ONE;
     (beta, (beta - alpha) / beta)
 }

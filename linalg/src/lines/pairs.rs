@@ -27,12 +27,17 @@ pub(super) fn fits(k: usize) -> bool {
 ///
 /// Each number is the start and, added to it, the sum of even terms and that of odd ones, whatever the instruction set.
 pub(super) fn product(y: &mut [f32], x: &[f32], w: &[f32], start: Start<'_, f32>) {
+    begin(y, start);
+    Arch::new().dispatch(Lines { y, x, w });
+}
+
+/// What the sums are added to.
+fn begin(y: &mut [f32], start: Start<'_, f32>) {
     match start {
         Start::Zero => y.fill(0.0),
         Start::Bias(bias) => y.chunks_exact_mut(COLUMNS).for_each(|y| y.copy_from_slice(bias)),
         Start::Sum => (),
     }
-    Arch::new().dispatch(Lines { y, x, w });
 }
 
 /// `Y += X W`
@@ -52,7 +57,7 @@ impl WithSimd for Lines<'_> {
         let pairs = &mut pairs[..self.w.len() / 2];
         for (pair, w) in pairs.chunks_exact_mut(COLUMNS).zip(self.w.chunks_exact(WIDTH)) {
             for j in 0..COLUMNS {
-                let [even, odd] = [w[j], w[COLUMNS + j]].map(|w| u64::from(w.to_bits()));
+                let (even, odd) = (u64::from(w[j].to_bits()), u64::from(w[COLUMNS + j].to_bits()));
                 pair[j] = if cfg!(target_endian = "little") { even | odd << 32 } else { even << 32 | odd };
             }
         }
@@ -151,13 +156,7 @@ mod tests {
                 product(&mut best, &x, &w, start);
                 for level in Level::vectors().into_iter().chain([Level::Portable]) {
                     let mut y = before.clone();
-                    match start {
-                        Start::Zero => y.fill(0.0),
-                        Start::Bias(bias) => {
-                            y.chunks_exact_mut(COLUMNS).for_each(|y| y.copy_from_slice(bias));
-                        }
-                        Start::Sum => (),
-                    }
+                    begin(&mut y, start);
                     level.run(Lines { y: &mut y, x: &x, w: &w });
                     if !matches!(level, Level::Portable) {
                         assert_eq!(y, best, "{level:?} {lines} {k}");
