@@ -1,9 +1,13 @@
-//! A training step and a replayed batch of Jacobians allocate nothing after the first, with one thread and with two. One
-//! test alone in its process, for the allocator counts what every thread does.
+//! A training step and a replayed batch of Jacobians allocate nothing after the first, with one thread and with two: for every
+//! layer, every preset and every term of the objective. One test alone in its process, for the allocator counts what every thread does.
 
-use eigenflow::flow::Flow;
+#[path = "suite/zoo/mod.rs"]
+#[expect(dead_code, reason = "the laws of the suite use the rest")]
+mod zoo;
+
 use eigenflow::flow::presets::{Mask, Name, Nonlinearity, Preset};
-use eigenflow::train::{Stepper, TrainOptions};
+use eigenflow::flow::{Flow, Role};
+use eigenflow::train::{Gauge, Stepper, TrainOptions};
 use eigenflow_autodiff::{Program, push_jacobian};
 use eigenflow_linalg::Real;
 use rayon::ThreadPool;
@@ -34,17 +38,57 @@ fn flow<T: Real>(dim: usize, activation: Nonlinearity) -> Flow<T> {
     Flow::new(preset.layers(dim, 0).unwrap(), 0, 0).unwrap()
 }
 
+fn numbers<T: Real>(count: usize) -> Vec<T> {
+    (0..count).map(|k| T::of((k as f64 * 0.37).sin())).collect()
+}
+
+fn check_step<T: Real>(pool: &ThreadPool, name: &str, flow: &Flow<T>, rows: usize, options: &TrainOptions) {
+    let (mut flow, x) = (flow.clone(), numbers::<T>(rows * flow.dim()));
+    let mut stepper = Stepper::new(&flow, rows, options).unwrap();
+    let signs = if stepper.takes_signs() { vec![T::ONE; x.len()] } else { Vec::new() };
+    let step = || assert!(stepper.step(&mut flow, &x, &signs, 1e-4).unwrap().is_finite(), "{name}");
+    let threads = pool.current_num_threads();
+    assert_eq!(calls(pool, step), 0, "step, {name}, {threads} threads");
+}
+
+/// Every layer and every preset, and what the objective can have besides the likelihood.
+fn check_everything(pool: &ThreadPool) {
+    let plain = TrainOptions::default;
+    // Rows for several shards, the last one not full.
+    let rows = 200;
+    let is_trained = |case: &zoo::Case| case.flow.parameters().iter().any(|p| p.role != Role::Frozen);
+    for case in zoo::everything(3).into_iter().filter(is_trained) {
+        check_step(pool, &case.name, &case.flow, rows, &plain());
+    }
+    let penalties = [
+        ("exact", TrainOptions { alpha: 0.1, stochastic_penalty: Some(false), ..plain() }),
+        ("stochastic", TrainOptions { alpha: 0.1, stochastic_penalty: Some(true), ..plain() }),
+        ("weights", TrainOptions { alpha_weights: 0.1, ..plain() }),
+        ("principal", TrainOptions { gauge: Gauge::Principal, gauge_weight: 1.0, ..plain() }),
+    ];
+    let preset = |name, layers, dim| {
+        let preset = Preset { layers: Some(layers), ..Preset::named(name) };
+        Flow::<f64>::new(preset.layers(dim, 0).unwrap(), 0, 0).unwrap()
+    };
+    for name in [Name::Realnvp, Name::Maf, Name::Iaf, Name::Nsf, Name::Residual, Name::Sylvester] {
+        for (penalty, options) in &penalties {
+            check_step(pool, &format!("{name:?}, {penalty}"), &preset(name, 2, 5), rows, options);
+        }
+        check_step(pool, &format!("{name:?}, deep"), &preset(name, 30, 5), rows, &plain());
+    }
+    // Beyond 64 columns the log-determinant is estimated.
+    check_step(pool, "residual, estimated", &preset(Name::Residual, 2, 70), rows, &plain());
+}
+
 fn check<T: Real>(pools: &[ThreadPool], dim: usize, activation: Nonlinearity) {
     let rows = 512;
-    let x: Vec<T> = (0..rows * dim).map(|k| T::of((k as f64 * 0.37).sin())).collect();
+    let x = numbers::<T>(rows * dim);
     // All that a step can keep: moments, the average of weights, their decay.
     let options = TrainOptions { average: Some(0.99), weight_decay: 0.01, ..TrainOptions::default() };
     for pool in pools {
         let threads = pool.current_num_threads();
-        let mut flow = flow::<T>(dim, activation);
-        let mut stepper = Stepper::new(&flow, rows, &options).unwrap();
-        let step = || assert!(stepper.step(&mut flow, &x, &[], 1e-3).unwrap().is_finite());
-        assert_eq!(calls(pool, step), 0, "step, {dim} columns, {activation:?}, {threads} threads");
+        let flow = flow::<T>(dim, activation);
+        check_step(pool, &format!("{dim} columns, {activation:?}"), &flow, rows, &options);
 
         let program = Program::try_record(|r| {
             let (params, x) = (flow.declare(r), r.batch(dim));
@@ -73,6 +117,7 @@ fn steps_and_jacobians_allocate_nothing_after_the_first() {
     }
     check::<f64>(&pools, 8, Nonlinearity::Silu);
     check::<f64>(&pools, 5, Nonlinearity::Relu);
+    pools.iter().for_each(check_everything);
     // The counter does count.
     let region = Region::new(ALLOCATOR);
     drop(std::hint::black_box(vec![1.0; 10]));

@@ -13,6 +13,7 @@ mod forward;
 pub mod implicit;
 mod nested;
 mod plan;
+mod pool;
 pub mod primitive;
 pub mod primitives;
 mod program;
@@ -31,6 +32,7 @@ pub use drivers::{
 };
 pub use error::Error;
 pub use nested::Nested;
+pub use pool::Pool;
 pub use primitive::Primitive;
 pub use primitives::mask::Mask;
 pub use program::Program;

@@ -78,9 +78,10 @@ impl<T: Real> Runner<T> {
     }
 
     /// The same, staying on the calling thread: for runs inside an operation of another program, whose workers must not wait
-    /// for each other.
+    /// for each other. It has the memory of its operations at once.
     pub fn alone(self) -> Self {
-        Self { alone: true, prepared: true, ..self }
+        let workspaces = vec![Mutex::new(Workspace::new(&self.program.inner.plan))];
+        Self { alone: true, prepared: true, workspaces, ..self }
     }
 
     /// The same for shared inputs that do not change from run to run: what follows from them alone (a factorisation, folded or

@@ -44,6 +44,8 @@ fn of<T: Real>() -> Vec<Case> {
         add(format!("eigh/{count}x{n}"), Box::new(move || eigh::<T>(count, n)));
         add(format!("svd/{count}x{n}"), Box::new(move || svd::<T>(count, n)));
     }
+    // By panels, and divide and conquer.
+    add("eigh/1x128".into(), Box::new(|| eigh::<T>(1, 128)));
     add("slogdet/16x16".into(), Box::new(|| slogdet::<T>(16, 16)));
     add("product/64".into(), Box::new(|| product::<T>(64)));
     add("exp/4096".into(), Box::new(|| elementwise::<Exp, T>(4096)));

@@ -104,11 +104,19 @@ fn a_batch_gives_the_same_bits_on_any_number_of_threads() {
 /// Shapes that are cut into blocks, along rows, along columns and both, with a transposed factor.
 #[test]
 fn a_large_product_gives_the_same_bits_on_any_number_of_threads() {
-    for (m, k, n) in [(300, 260, 301), (2100, 70, 130), (66, 1000, 700)] {
+    for (m, k, n) in [(300, 260, 301), (2100, 70, 130), (66, 1000, 700), (520, 80, 1030), (1100, 64, 600)] {
         let (a, b) = (uniform::<f64>(m, k, &mut rng(1)), uniform::<f64>(n, k, &mut rng(2)));
         let run = || {
             let mut c = Matrix::zeros(m, n);
             matmul(c.view_mut(), Accum::Replace, 1.0, a.view(), b.view().transpose()).unwrap();
+            // The same product with the columns in one piece.
+            let mut turned = Matrix::zeros(n, m);
+            let columns = turned.view_mut().transpose_mut();
+            matmul(columns, Accum::Replace, 1.0, a.view(), b.view().transpose()).unwrap();
+            let off = (0..m)
+                .flat_map(|i| (0..n).map(move |j| (i, j)))
+                .map(|(i, j)| (c[(i, j)] - turned[(j, i)]).abs());
+            assert!(off.fold(0.0, f64::max) <= 2.0 * k as f64 * f64::EPSILON * k as f64, "{m} {k} {n}");
             c
         };
         let (one, three) = (on_threads(1, run), on_threads(3, run));

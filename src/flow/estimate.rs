@@ -3,6 +3,7 @@
 use super::{Error, Flow, Role};
 use crate::random::hash_words;
 use eigenflow_linalg::{Matrix, Real};
+use smallvec::SmallVec;
 
 /// An estimate for each row, and the standard error of each.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +39,7 @@ impl<T: Real> Flow<T> {
     }
 
     /// Other numbers for the draws of all estimates: the index of the parameter, and its value.
-    pub(crate) fn draws(&self, seed: u64, draw: u64) -> Vec<(usize, [T; 1])> {
+    pub(crate) fn draws(&self, seed: u64, draw: u64) -> SmallVec<[(usize, [T; 1]); 32]> {
         let of = |k: usize| [T::of((hash_words(seed, [draw, k as u64]) % DRAWS) as f64)];
         let drawn = |k: &usize| self.parameters()[*k].role == Role::Draw;
         (0..self.parameters().len()).filter(drawn).map(|k| (k, of(k))).collect()

@@ -5,7 +5,7 @@ use crate::flow::conditioner::Mlp;
 use eigenflow_autodiff::implicit::{Equation, Structure};
 use eigenflow_autodiff::primitive::{Eval, shape_error};
 use eigenflow_autodiff::primitives::row_solve::RowSolve;
-use eigenflow_autodiff::{Error, Nested, Shape, Var};
+use eigenflow_autodiff::{Error, Nested, Pool, Shape, Var};
 use eigenflow_linalg::Real;
 
 /// `y + g(y) = z`: inputs `z`, and the parameters of `g`.
@@ -14,6 +14,8 @@ pub(super) struct Inverse<T> {
     network: Mlp,
     /// The residual and Newton's step from `y` and `z`.
     newton: Nested<T>,
+    /// What is known of the rows of a shard, and the least residual of each.
+    rows: Pool<Vec<(State, f64)>>,
 }
 
 /// Most evaluations of a row: `0.9^400` is below the rounding of any precision.
@@ -37,12 +39,12 @@ impl<T: Real> Inverse<T> {
             };
             vec![residual, step]
         });
-        Self { network, newton }
+        Self { network, newton, rows: Pool::default() }
     }
 }
 
 /// What the iteration knows of a row.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum State {
     /// The row stands where Newton's step led.
     Newton,
@@ -74,6 +76,17 @@ impl<T: Real> Equation<T> for Inverse<T> {
 
     /// Rows go in step through the network, each with a state of its own; one that is done stays where it is.
     fn solve(&self, cx: &mut Eval<'_, '_, T>) {
+        let n = cx.rows;
+        self.rows.with(|| Vec::with_capacity(n), |rows| self.iterate(cx, rows));
+    }
+
+    fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
+        4 * inputs[0].len(rows)
+    }
+}
+
+impl<T: Real> Inverse<T> {
+    fn iterate(&self, cx: &mut Eval<'_, '_, T>, rows: &mut Vec<(State, f64)>) {
         let (z, params, d) = (cx.inputs[0], &cx.inputs[1..], self.network.inputs);
         let best = &mut *cx.outputs[0];
         let (y, rest) = cx.scratch.split_at_mut(z.len());
@@ -82,7 +95,8 @@ impl<T: Real> Equation<T> for Inverse<T> {
         let of_best = &mut rest[..z.len()];
         best.copy_from_slice(z);
         y.copy_from_slice(z);
-        let mut rows = vec![(State::Contraction, f64::INFINITY); cx.rows];
+        rows.clear();
+        rows.resize(cx.rows, (State::Contraction, f64::INFINITY));
         for _ in 0..MOST {
             if self.newton.run(cx.rows, &[y, z], params, &mut [&mut *residual, &mut *step]).is_err() {
                 return best.fill(T::NAN);
@@ -123,10 +137,6 @@ impl<T: Real> Equation<T> for Inverse<T> {
                 best[i * d..(i + 1) * d].fill(T::NAN);
             }
         }
-    }
-
-    fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
-        4 * inputs[0].len(rows)
     }
 }
 

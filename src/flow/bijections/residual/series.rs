@@ -19,7 +19,7 @@ use super::LIPSCHITZ;
 use crate::flow::conditioner::Mlp;
 use crate::random::{generator, hash_words};
 use eigenflow_autodiff::primitive::{Cotangents, Eval, Shapes, Tangents};
-use eigenflow_autodiff::{Error, Nested, Primitive, Recorder, Shape, Tangent, Var, expand};
+use eigenflow_autodiff::{Error, Nested, Pool, Primitive, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
 use rand::{Rng, RngExt};
 use smallvec::smallvec;
@@ -47,6 +47,25 @@ struct Series<T> {
     dim: usize,
     /// `Jᵀ w` of rows.
     pull: Nested<T>,
+    lists: Pool<Lists>,
+}
+
+/// Of the rows of a shard.
+#[derive(Debug)]
+struct Lists {
+    /// How many terms each takes.
+    terms: Vec<usize>,
+    /// The rows, those with the most terms first.
+    order: Vec<usize>,
+    /// The sum so far.
+    totals: Vec<f64>,
+}
+
+impl Lists {
+    fn new(rows: usize) -> Self {
+        let numbers = || Vec::with_capacity(rows);
+        Self { terms: numbers(), order: numbers(), totals: Vec::with_capacity(rows) }
+    }
 }
 
 impl<T: Real> Series<T> {
@@ -59,7 +78,7 @@ impl<T: Real> Series<T> {
             // The network is made of operations that all can be pulled through.
             r.vjp(&[(g, w)], &[x]).unwrap_or_else(|_| vec![r.full(x.shape(), T::NAN)])
         });
-        Self { dim: network.inputs, pull }
+        Self { dim: network.inputs, pull, lists: Pool::default() }
     }
 
     fn refuse<S>(kind: &'static str) -> Result<S, Error> {
@@ -89,48 +108,9 @@ impl<T: Real> Primitive<T> for Series<T> {
         Ok(smallvec![Shape::batch(1), inputs[0], inputs[0]])
     }
 
-    /// Rows with the most terms come first, so that those that still run are the first ones.
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
-        let (n, d) = (cx.rows, self.dim);
-        let (x, draw, params) = (cx.inputs[0], cx.inputs[1][0], &cx.inputs[2..]);
-        let [estimate, sum, signs] = cx.outputs else { return };
-        let rows = x.chunks_exact(d).zip(signs.chunks_exact_mut(d));
-        let terms: Vec<usize> = rows.map(|(x, v)| chance(x, draw, v)).collect();
-        let mut order: Vec<usize> = (0..n).collect();
-        order.sort_by_key(|&i| std::cmp::Reverse(terms[i]));
-        let (own, rest) = cx.scratch.split_at_mut(n * d);
-        let (term, next) = rest.split_at_mut(n * d);
-        for (k, &i) in order.iter().enumerate() {
-            own[k * d..(k + 1) * d].copy_from_slice(&x[i * d..(i + 1) * d]);
-            term[k * d..(k + 1) * d].copy_from_slice(&signs[i * d..(i + 1) * d]);
-        }
-        sum.fill(T::ZERO);
-        let mut totals = vec![0.0; n];
-        let mut share = 1.0;
-        for k in 1.. {
-            let left = order.partition_point(|&i| terms[i] >= k);
-            if left == 0 {
-                break;
-            }
-            if k > ALWAYS {
-                share *= LIPSCHITZ;
-            }
-            let weight = if k % 2 == 1 { 1.0 / share } else { -1.0 / share };
-            let size = left * d;
-            let inputs = [&own[..size], &term[..size]];
-            if self.pull.run(left, &inputs, params, &mut [&mut next[..size]]).is_err() {
-                return estimate.fill(T::NAN);
-            }
-            for (at, &i) in order[..left].iter().enumerate() {
-                let (here, row) = (at * d..(at + 1) * d, i * d..(i + 1) * d);
-                let of =
-                    |v: &[T]| v.iter().zip(&signs[row.clone()]).map(|(a, b)| a.f64() * b.f64()).sum::<f64>();
-                totals[i] += weight / k as f64 * of(&next[here.clone()]);
-                sum[row].iter_mut().zip(&term[here]).for_each(|(s, &t)| *s += T::of(weight) * t);
-            }
-            term[..size].copy_from_slice(&next[..size]);
-        }
-        estimate.iter_mut().zip(totals).for_each(|(e, total)| *e = T::of(total));
+        let rows = cx.rows;
+        self.lists.with(|| Lists::new(rows), |lists| self.sums(cx, lists));
     }
 
     fn jvp<'t>(
@@ -156,6 +136,56 @@ impl<T: Real> Primitive<T> for Series<T> {
 
     fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
         3 * inputs[0].len(rows)
+    }
+}
+
+impl<T: Real> Series<T> {
+    /// Rows with the most terms come first, so that those that still run are the first ones.
+    fn sums(&self, cx: &mut Eval<'_, '_, T>, Lists { terms, order, totals }: &mut Lists) {
+        let (n, d) = (cx.rows, self.dim);
+        let (x, draw, params) = (cx.inputs[0], cx.inputs[1][0], &cx.inputs[2..]);
+        let [estimate, sum, signs] = cx.outputs else { return };
+        let rows = x.chunks_exact(d).zip(signs.chunks_exact_mut(d));
+        terms.clear();
+        terms.extend(rows.map(|(x, v)| chance(x, draw, v)));
+        order.clear();
+        order.extend(0..n);
+        // Without memory of its own: rows of as many terms stay in order by their numbers.
+        order.sort_unstable_by_key(|&i| (std::cmp::Reverse(terms[i]), i));
+        let (own, rest) = cx.scratch.split_at_mut(n * d);
+        let (term, next) = rest.split_at_mut(n * d);
+        for (k, &i) in order.iter().enumerate() {
+            own[k * d..(k + 1) * d].copy_from_slice(&x[i * d..(i + 1) * d]);
+            term[k * d..(k + 1) * d].copy_from_slice(&signs[i * d..(i + 1) * d]);
+        }
+        sum.fill(T::ZERO);
+        totals.clear();
+        totals.resize(n, 0.0);
+        let mut share = 1.0;
+        for k in 1.. {
+            let left = order.partition_point(|&i| terms[i] >= k);
+            if left == 0 {
+                break;
+            }
+            if k > ALWAYS {
+                share *= LIPSCHITZ;
+            }
+            let weight = if k % 2 == 1 { 1.0 / share } else { -1.0 / share };
+            let size = left * d;
+            let inputs = [&own[..size], &term[..size]];
+            if self.pull.run(left, &inputs, params, &mut [&mut next[..size]]).is_err() {
+                return estimate.fill(T::NAN);
+            }
+            for (at, &i) in order[..left].iter().enumerate() {
+                let (here, row) = (at * d..(at + 1) * d, i * d..(i + 1) * d);
+                let of =
+                    |v: &[T]| v.iter().zip(&signs[row.clone()]).map(|(a, b)| a.f64() * b.f64()).sum::<f64>();
+                totals[i] += weight / k as f64 * of(&next[here.clone()]);
+                sum[row].iter_mut().zip(&term[here]).for_each(|(s, &t)| *s += T::of(weight) * t);
+            }
+            term[..size].copy_from_slice(&next[..size]);
+        }
+        estimate.iter_mut().zip(totals).for_each(|(e, total)| *e = T::of(*total));
     }
 }
 
