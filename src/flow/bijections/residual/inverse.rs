@@ -74,7 +74,6 @@ impl<T: Real> Equation<T> for Inverse<T> {
         y + self.network.record(y.recorder(), &x[1..], y) - x[0]
     }
 
-    /// Rows go in step through the network, each with a state of its own; one that is done stays where it is.
     fn solve(&self, cx: &mut Eval<'_, '_, T>) {
         let n = cx.rows;
         self.rows.with(|| Vec::with_capacity(n), |rows| self.iterate(cx, rows));
@@ -86,6 +85,7 @@ impl<T: Real> Equation<T> for Inverse<T> {
 }
 
 impl<T: Real> Inverse<T> {
+    /// Rows go in step through the network, each with a state of its own; one that is done stays where it is.
     fn iterate(&self, cx: &mut Eval<'_, '_, T>, rows: &mut Vec<(State, f64)>) {
         let (z, params, d) = (cx.inputs[0], &cx.inputs[1..], self.network.inputs);
         let best = &mut *cx.outputs[0];
