@@ -51,3 +51,27 @@ impl<R> Pool<R> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn one_a_thread_is_made_at_once_and_nobody_shares() {
+        let made = AtomicUsize::new(0);
+        let make = || made.fetch_add(1, Ordering::Relaxed);
+        let (pool, threads) =
+            (Pool::default(), rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
+        threads.install(|| {
+            pool.with(make, |first: &mut usize| {
+                // Another operation at the same time, and another beyond the number of threads.
+                let (second, third) = pool.with(make, |second| (*second, pool.with(make, |third| *third)));
+                assert!(*first != second && second != third && *first != third);
+            });
+            assert_eq!(made.load(Ordering::Relaxed), 4, "two at first, two when all were taken");
+            pool.with(make, |_| ());
+            assert_eq!(made.load(Ordering::Relaxed), 4, "later ones are there");
+        });
+    }
+}
