@@ -1,5 +1,5 @@
 //! A training step and a replayed batch of Jacobians allocate nothing after the first, with one thread and with two: for every
-//! layer, every preset and every term of the objective. One test alone in its process, for the allocator counts what every thread does.
+//! layer, every preset, the penalties and the gauge; of conditional flows and variational dequantisers it is not true. One test alone in its process, for the allocator counts what every thread does.
 
 #[path = "suite/zoo/mod.rs"]
 #[expect(dead_code, reason = "the laws of the suite use the rest")]
@@ -51,10 +51,10 @@ fn check_step<T: Real>(pool: &ThreadPool, name: &str, flow: &Flow<T>, rows: usiz
     assert_eq!(calls(pool, step), 0, "step, {name}, {threads} threads");
 }
 
-/// Every layer and every preset, and what the objective can have besides the likelihood.
+/// Every layer and every preset, and the penalties and the gauge.
 fn check_everything(pool: &ThreadPool) {
     let plain = TrainOptions::default;
-    // Rows for several shards, the last one not full.
+    // One shard for the smallest of these flows, up to 1024 rows: threads share the larger ones, and those of `check`.
     let rows = 200;
     let is_trained = |case: &zoo::Case| case.flow.parameters().iter().any(|p| p.role != Role::Frozen);
     for case in zoo::everything(3).into_iter().filter(is_trained) {
