@@ -1,9 +1,9 @@
 //! Small matrices, many at a time: a result depends on its matrix alone, and nasty matrices are decomposed as
-//! well as pleasant ones. Bounds are `4 n eps`, as in `eigen.rs`.
+//! well as pleasant ones. Bounds are those of `common::allowed`.
 
 mod common;
 
-use common::{Spectrum, bits, on_threads, orthonormality_error, reconstruction_error, rng, uniform};
+use common::{Spectrum, allowed, bits, on_threads, orthonormality_error, reconstruction_error, rng, uniform};
 use eigenflow_linalg::eigen::{eigh, eigh_batch, eigvalsh_batch};
 use eigenflow_linalg::lu::{Lu, slogdet, slogdet_batch};
 use eigenflow_linalg::svd::{SvdKind, svd_batch};
@@ -116,7 +116,7 @@ fn nasty<T: Real>(n: usize) -> Vec<Matrix<T>> {
 
 fn decomposes<T: Real>(a: &[Matrix<T>]) {
     let n = a[0].rows();
-    let unit = 4.0 * n as f64 * T::EPS.f64();
+    let unit = allowed::<T>(n);
     let d = svd_batch(&batch(a), SvdKind::Full).unwrap();
     let s = svd_batch(&batch(a), SvdKind::Values).unwrap().s;
     for (k, a) in a.iter().enumerate() {

@@ -354,8 +354,8 @@ mod tests {
         }
     }
 
-    /// By one instruction set: each root is between its poles, the vectors are orthonormal, and `(D + ρ z zᵀ) X = X diag(λ)`, up to the
-    /// `4 n eps` of tests/eigen.rs. That is a backward error `E`, which moves the trace by `√n ‖E‖_F` at most.
+    /// By one instruction set: each root is between its poles, the vectors are orthonormal, and `(D + ρ z zᵀ) X = X diag(λ)`, up to
+    /// `4 n eps`. That is a backward error `E`, which moves the trace by `√n ‖E‖_F` at most.
     fn decomposes<T: Real>(level: Level, count: usize) {
         let given = problem::<T>(count);
         let mut of = problem::<T>(count);

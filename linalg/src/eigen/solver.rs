@@ -211,7 +211,7 @@ mod tests {
                     size += a[(i, j)].powi(2);
                 }
             }
-            // The bound of tests/eigen.rs.
+            // A quarter of what the guard allows.
             assert!(residual.sqrt() <= 4.0 * n as f64 * f64::EPSILON * size.sqrt(), "{n}: {residual:e}");
         }
     }

@@ -1,5 +1,5 @@
 //! The kernels by every instruction set: vectors of any width and fused scalars give the same bits, and the
-//! portable path decomposes as well, within the `4 n eps` of the guards.
+//! portable path decomposes as well, within `4 n eps`, a quarter of what the guards allow.
 
 use super::eigh::Eigh;
 use super::lanes::Single;
