@@ -1,12 +1,13 @@
 //! A training step and a replayed batch of Jacobians allocate nothing after the first, with one thread and with two: for every
-//! layer, every preset, the penalties and the gauge; of conditional flows and variational dequantisers it is not true. One test alone in its process, for the allocator counts what every thread does.
+//! layer, every preset, the penalties, the gauge, contexts and dequantisers. One test alone in its process, for the allocator counts what
+//! every thread does.
 
 #[path = "suite/zoo/mod.rs"]
 #[expect(dead_code, reason = "the laws of the suite use the rest")]
 mod zoo;
 
 use eigenflow::flow::presets::{Mask, Name, Nonlinearity, Preset};
-use eigenflow::flow::{Flow, Role};
+use eigenflow::flow::{Dequantize, Flow, Role};
 use eigenflow::train::{Gauge, Stepper, TrainOptions};
 use eigenflow_autodiff::{Program, push_jacobian};
 use eigenflow_linalg::Real;
@@ -43,15 +44,17 @@ fn numbers<T: Real>(count: usize) -> Vec<T> {
 }
 
 fn check_step<T: Real>(pool: &ThreadPool, name: &str, flow: &Flow<T>, rows: usize, options: &TrainOptions) {
-    let (mut flow, x) = (flow.clone(), numbers::<T>(rows * flow.dim()));
+    let noise = if matches!(flow.dequantize(), Dequantize::Variational { .. }) { flow.dim() } else { 0 };
+    let columns = flow.dim() + flow.context_columns() + noise;
+    let (mut flow, x) = (flow.clone(), numbers::<T>(rows * columns));
     let mut stepper = Stepper::new(&flow, rows, options).unwrap();
-    let signs = if stepper.takes_signs() { vec![T::ONE; x.len()] } else { Vec::new() };
+    let signs = if stepper.takes_signs() { vec![T::ONE; rows * flow.dim()] } else { Vec::new() };
     let step = || assert!(stepper.step(&mut flow, &x, &signs, 1e-4).unwrap().is_finite(), "{name}");
     let threads = pool.current_num_threads();
     assert_eq!(calls(pool, step), 0, "step, {name}, {threads} threads");
 }
 
-/// Every layer and every preset, and the penalties and the gauge.
+/// Every layer and every preset, penalties and the gauge, contexts and dequantisers.
 fn check_everything(pool: &ThreadPool) {
     let plain = TrainOptions::default;
     // One shard for the smallest of these flows, up to 1024 rows: threads share the larger ones, and those of `check`.
@@ -76,6 +79,21 @@ fn check_everything(pool: &ThreadPool) {
         }
         check_step(pool, &format!("{name:?}, deep"), &preset(name, 30, 5), rows, &plain());
     }
+    for name in [Name::Realnvp, Name::Nice, Name::Glow, Name::Nsf, Name::Maf, Name::Iaf, Name::NsfAr] {
+        let layers = Preset { layers: Some(2), ..Preset::named(name) }.layers(5, 0).unwrap();
+        let layers = layers.into_iter().map(|layer| layer.given(3)).collect();
+        let given = Flow::<f64>::new(layers, 0, 0).unwrap();
+        assert_eq!(given.context_columns(), 3, "{name:?}");
+        for (penalty, options) in &penalties {
+            check_step(pool, &format!("{name:?} given three columns, {penalty}"), &given, rows, options);
+        }
+        for dequantize in [Dequantize::Uniform, Dequantize::variational(5)] {
+            let counts = given.with_dequantizer(dequantize, 0).unwrap();
+            check_step(pool, &format!("{name:?} given three columns, dequantised"), &counts, rows, &plain());
+        }
+    }
+    let counts = preset(Name::Realnvp, 2, 5).with_dequantizer(Dequantize::variational(5), 0).unwrap();
+    check_step(pool, "dequantised", &counts, rows, &plain());
     // Beyond 64 columns the log-determinant is estimated.
     check_step(pool, "residual, estimated", &preset(Name::Residual, 2, 70), rows, &plain());
 }

@@ -5,6 +5,7 @@
 
 mod adam;
 mod average;
+mod columns;
 mod error;
 mod fit;
 mod gauge;

@@ -2,10 +2,11 @@
 
 use super::adam::{Adam, Change};
 use super::average::{Average, follow};
+use super::columns::Columns;
 use super::gauge::Contrast;
 use super::objective::{Penalty, Step, step};
 use super::{Error, State, TrainOptions};
-use crate::flow::{Dequantize, Flow, Role};
+use crate::flow::{Flow, Role};
 use crate::random::generator;
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::Real;
@@ -13,7 +14,6 @@ use eigenflow_linalg::elementary::{Kernel, dispatch};
 use eigenflow_linalg::lines::sum;
 use rand::RngExt;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 
 /// Steps of Adam on the core of a flow, in training units; its buffers are kept from step to step.
 ///
@@ -37,6 +37,7 @@ pub struct Stepper<T> {
     /// Of the trained parameters and the updated ones, in that order.
     average: Option<Average<T>>,
     batch: usize,
+    columns: Columns<T>,
     clip: f64,
     weight_decay: f64,
     /// One in the place of the column of `J_g` that stands for all (stochastic gauge).
@@ -63,6 +64,7 @@ impl<T: Real> Stepper<T> {
             average,
             step,
             batch,
+            columns: Columns::of(flow),
             clip: options.clip,
             weight_decay: options.weight_decay,
             column: vec![T::ZERO; flow.dim()],
@@ -87,11 +89,6 @@ impl<T: Real> Stepper<T> {
     /// If the numbers do not fit, or the objective or the gradient is not finite; the flow is then unchanged.
     pub fn step(&mut self, flow: &mut Flow<T>, rows: &[T], signs: &[T], rate: f64) -> Result<T, Error> {
         let per_row = [T::of(1.0 / self.batch as f64)];
-        let parts = columns_apart(flow, rows);
-        let mut batches: SmallVec<[&[T]; 4]> = SmallVec::new();
-        batches.push(&parts[0]);
-        batches.extend(self.takes_signs().then_some(signs));
-        batches.extend(parts[1..].iter().map(|part| &part[..]));
         if self.step.contrast == Contrast::Stochastic {
             let mut random = generator(self.seed, "gauge", self.adam.steps as u64);
             self.column.fill(T::ZERO);
@@ -99,6 +96,11 @@ impl<T: Real> Stepper<T> {
             self.column[chosen] = T::ONE;
         }
         {
+            let signs = self.takes_signs().then_some(signs);
+            let parts = self.columns.apart(rows);
+            let mut batches: SmallVec<[&[T]; 4]> = SmallVec::from_slice(&parts[..1]);
+            batches.extend(signs);
+            batches.extend_from_slice(&parts[1..]);
             // Estimates are drawn anew.
             let draws = flow.draws(self.seed, self.adam.steps as u64);
             let mut shared: SmallVec<[&[T]; MANY]> =
@@ -215,27 +217,6 @@ impl<T: Real> Stepper<T> {
         let i = self.gradients().position(|g| g.iter().any(|x| !x.is_finite()))?;
         Some(self.step.trained[i])
     }
-}
-
-/// Samples, contexts and noise of rows, as programs of training take them; nothing is copied where there are samples alone.
-pub(super) fn columns_apart<'a, T: Real>(flow: &Flow<T>, rows: &'a [T]) -> SmallVec<[Cow<'a, [T]>; 3]> {
-    let noise = if matches!(flow.dequantize(), Dequantize::Variational { .. }) { flow.dim() } else { 0 };
-    let widths = [flow.dim(), flow.context_columns(), noise];
-    let all: usize = widths.iter().sum();
-    let mut parts = SmallVec::new();
-    if all == flow.dim() {
-        parts.push(Cow::Borrowed(rows));
-        return parts;
-    }
-    let mut first = 0;
-    for width in widths {
-        let own = first..first + width;
-        first += width;
-        if width > 0 {
-            parts.push(rows.chunks_exact(all).flat_map(|row| row[own.clone()].iter().copied()).collect());
-        }
-    }
-    parts
 }
 
 /// `parts[i mod 64] += x_i²`, in double precision.

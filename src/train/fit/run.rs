@@ -4,14 +4,13 @@ use super::Epoch;
 use super::rows::{add_noise, refreshed, sample_rows};
 use crate::flow::{Flow, Layer};
 use crate::random::generator;
+use crate::train::columns::Columns;
 use crate::train::gauge::mean_contrast;
 use crate::train::objective::validation;
-use crate::train::stepper::columns_apart;
 use crate::train::{EpochRow, Error, Gauge, Schedule, State, Stepper, Stop, TrainOptions, guard};
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::{Matrix, Real};
 use rand::{Rng, RngExt};
-use smallvec::SmallVec;
 use std::ops::ControlFlow;
 
 /// Everything a run holds.
@@ -20,6 +19,7 @@ pub(super) struct Run<'a, T> {
     x: Matrix<T>,
     noisy: Matrix<T>,
     held: Matrix<T>,
+    held_columns: Columns<T>,
     watched: Matrix<T>,
     stepper: Stepper<T>,
     validation: Runner<T>,
@@ -67,6 +67,7 @@ impl<'a, T: Real> Run<'a, T> {
             noisy: x.clone(),
             order: (0..x.rows()).collect(),
             held,
+            held_columns: Columns::of(flow),
             watched,
             signs: vec![T::ONE; if stepper.takes_signs() { batch * dim } else { 0 }],
             validation: validation(flow, flow.core())?.runner(),
@@ -219,10 +220,9 @@ impl<'a, T: Real> Run<'a, T> {
     /// Validation and the guard. Gives the epoch's row and the score that selects weights.
     fn look(&mut self, flow: &Flow<T>, epoch: usize, nll: f64, lr: f64) -> Result<(EpochRow, f64), Error> {
         let (mut sum, mut square) = ([T::ZERO], [T::ZERO]);
-        let parts = columns_apart(flow, self.held.data());
-        let batches: SmallVec<[&[T]; 3]> = parts.iter().map(|part| &part[..]).collect();
         let sums = &mut [&mut sum[..], &mut square[..]];
-        self.validation.run(self.held.rows(), &batches, &flow.slices(), sums)?;
+        let (held, columns) = (&self.held, &mut self.held_columns);
+        self.validation.run(held.rows(), &columns.apart(held.data()), &flow.slices(), sums)?;
         let n = self.held.rows() as f64;
         let valid_nll = sum[0].f64() / n;
         if !valid_nll.is_finite() {
