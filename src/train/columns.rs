@@ -18,7 +18,7 @@ impl<T: Real> Columns<T> {
     }
 
     /// The parts that there are, in order, each row-major. Nothing is copied where there are samples alone, and nothing
-    /// allocated from the second batch of a size on.
+    /// allocated from the second batch of a size on. What there is of an incomplete row stays, so that a run refuses the lengths.
     pub(super) fn apart<'a>(&'a mut self, rows: &'a [T]) -> SmallVec<[&'a [T]; 3]> {
         let all = self.widths.iter().sum();
         if all == self.widths[0] {
@@ -26,11 +26,10 @@ impl<T: Real> Columns<T> {
         }
         let mut first = 0;
         for (list, width) in self.lists.iter_mut().zip(self.widths) {
+            let (start, end) = (first, first + width);
             list.clear();
-            if width > 0 {
-                list.extend(rows.chunks_exact(all).flat_map(|row| &row[first..first + width]));
-            }
-            first += width;
+            list.extend(rows.chunks(all).flat_map(|row| &row[start.min(row.len())..end.min(row.len())]));
+            first = end;
         }
         self.lists
             .iter()
@@ -56,6 +55,7 @@ mod tests {
         }
         // A batch of another size leaves nothing of the one before.
         assert_eq!(all.apart(&rows[..5])[..], [&[1.0, 2.0][..], &[3.0], &[4.0, 5.0]]);
+        assert_eq!(all.apart(&rows[..7])[..], [&[1.0, 2.0, 6.0, 7.0][..], &[3.0], &[4.0, 5.0]]);
         let mut noise = columns([3, 0, 2]);
         assert_eq!(noise.apart(&rows[..5])[..], [&[1.0, 2.0, 3.0][..], &[4.0, 5.0]]);
         let mut alone = columns([5, 0, 0]);

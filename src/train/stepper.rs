@@ -250,7 +250,9 @@ impl<T: Real> Kernel for Squares<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::bijections::{Affine, Form};
+    use crate::flow::Layer;
+    use crate::flow::bijections::{Affine, Coupling, Form};
+    use crate::flow::conditioner::Activation;
     use crate::train::{EpochRow, Schedule, fit};
     use eigenflow_linalg::Matrix;
     use std::ops::ControlFlow;
@@ -315,6 +317,23 @@ mod tests {
         assert_eq!(flow, last);
         // Without the cut it is another trajectory.
         assert!((by_hand(6, 0.05, 0.2, 1e9)[5][0] - path[5][0]).abs() > 1e-4);
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_are_refused() {
+        let affine = Affine { dim: 2, form: Form::Full, frozen: false };
+        let coupling =
+            Coupling { dim: 2, moved: vec![1], hidden: vec![4], activation: Activation::Tanh, bound: 2.0 };
+        let layers = vec![Layer::from(affine), Layer::from(coupling).given(1)];
+        let mut flow = Flow::<f64>::new(layers, 0, 0).unwrap();
+        let mut stepper = Stepper::new(&flow, 2, &TrainOptions::default()).unwrap();
+        let before = flow.clone();
+        for count in [0, 3, 5, 7, 9] {
+            let error = stepper.step(&mut flow, &vec![0.5; count], &[], 0.1).unwrap_err();
+            assert!(error.to_string().contains("batch input"), "{count} numbers: {error}");
+        }
+        assert_eq!(flow, before);
+        stepper.step(&mut flow, &[0.5; 6], &[], 0.1).unwrap();
     }
 
     /// A batch of 0 is all rows: an epoch is one step, and the loop around it has the same trajectory.
