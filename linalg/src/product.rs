@@ -12,8 +12,8 @@ pub use faer::{Accum, MatMut, MatRef};
 ///
 /// Shapes `[m, n] = [m, k] [k, n]`; any strides, so a transpose is free (`view.transpose()`).
 /// With `k = 0` the product is zero. NaN and infinity propagate as IEEE arithmetic has it. Cost `2 m n k` flops. A large
-/// product is cut into at most eight blocks of the destination, by its shape alone, which the threads of
-/// the current rayon pool share: the same bits for any number of threads.
+/// product is cut into blocks of the destination, by its shape alone, which the threads of the current rayon pool share: the same bits for any
+/// number of threads.
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes do not fit.
@@ -41,16 +41,27 @@ pub fn matmul<T: Real>(
             remedy: "the destination must have the rows of the first and the columns of the second factor",
         });
     }
-    blocks(dst, accum, alpha, lhs, rhs, HALVINGS);
+    // The kernels run along the numbers of the destination that lie side by side: columns, in what follows.
+    let by_rows = dst.row_stride().unsigned_abs() >= dst.col_stride().unsigned_abs();
+    let (dst, lhs, rhs) =
+        if by_rows { (dst, lhs, rhs) } else { (dst.transpose_mut(), rhs.transpose(), lhs.transpose()) };
+    let halvings = if dst.ncols() > width::<T>() { 1 } else { 3 };
+    blocks(dst, accum, alpha, lhs, rhs, halvings);
     Ok(())
 }
 
-/// A block is halved so often at most: each block packs its part of both factors anew, so few and large ones are best.
-const HALVINGS: u32 = 3;
-/// A block of fewer multiplications is not halved: some 80 microseconds in `f32`.
+/// A block of fewer multiplications is not cut: some 80 microseconds in `f32`.
 const LEAST: usize = 1 << 23;
+/// Rows from which on a wide block is halved by rows before its columns are cut.
+const TALL: usize = 128;
 
-/// Halves the longer side of the destination, or multiplies.
+/// Columns of a block of a wide product: three widths of the kernel for 512-bit vectors. What is packed of the second factor
+/// at a time, 512 rows of it, is 576 KiB then and stays in the second-level cache while all rows of the first go by.
+const fn width<T>() -> usize {
+    3 * 384 / size_of::<T>()
+}
+
+/// Halves the rows, cuts the columns of a wide destination into strips, or multiplies. A narrow one is halved along its longer side.
 fn blocks<T: Real>(
     dst: MatMut<'_, T>,
     accum: Accum,
@@ -59,13 +70,14 @@ fn blocks<T: Real>(
     rhs: MatRef<'_, T>,
     halvings: u32,
 ) {
-    let (m, n) = dst.shape();
-    if halvings == 0 || m.saturating_mul(n).saturating_mul(lhs.ncols()) < LEAST {
+    let ((m, n), width) = (dst.shape(), width::<T>());
+    let small = m.saturating_mul(n).saturating_mul(lhs.ncols()) < LEAST;
+    if small || (halvings == 0 && n <= width) {
         return faer::linalg::matmul::matmul(dst, accum, lhs, rhs, alpha, faer::Par::Seq);
     }
     // Whole tiles of the kernels in the first half.
-    let middle = |length: usize| (length / 2).next_multiple_of(64).min(length);
-    if m >= n {
+    let middle = |length: usize| (length / 2).next_multiple_of(8).min(length);
+    if halvings > 0 && m >= n.min(TALL) {
         let (top, bottom) = dst.split_at_row_mut(middle(m));
         let (above, below) = lhs.split_at_row(middle(m));
         rayon::join(
@@ -73,11 +85,14 @@ fn blocks<T: Real>(
             || blocks(bottom, accum, alpha, below, rhs, halvings - 1),
         );
     } else {
-        let (left, right) = dst.split_at_col_mut(middle(n));
-        let (before, after) = rhs.split_at_col(middle(n));
+        let strips = n.div_ceil(width);
+        let (at, halvings) =
+            if strips > 1 { (strips / 2 * width, halvings) } else { (middle(n), halvings - 1) };
+        let (left, right) = dst.split_at_col_mut(at);
+        let (before, after) = rhs.split_at_col(at);
         rayon::join(
-            || blocks(left, accum, alpha, lhs, before, halvings - 1),
-            || blocks(right, accum, alpha, lhs, after, halvings - 1),
+            || blocks(left, accum, alpha, lhs, before, halvings),
+            || blocks(right, accum, alpha, lhs, after, halvings),
         );
     }
 }
