@@ -19,6 +19,7 @@ mod race;
 mod record;
 mod state;
 mod stepper;
+mod units;
 
 pub use error::Error;
 pub(crate) use fit::to_training_units;

@@ -1,10 +1,11 @@
 //! A fresh flow for given data: preprocessing set from the rows, then the core.
 
+use super::units::{Units, covariance, whitening};
 use super::{Error, TrainOptions};
 use crate::flow::bijections::{Affine, Form, SoftTail, Squash, Standardize, Support};
 use crate::flow::presets::{Name, Preset};
 use crate::flow::{Base, Dequantize, Flow, Layer, Parameter, Variable};
-use eigenflow_linalg::eigen::{Eigh, eigh};
+use eigenflow_linalg::eigen::eigh;
 use eigenflow_linalg::{Matrix, Real};
 use serde::{Deserialize, Serialize};
 
@@ -43,8 +44,6 @@ pub struct Prepared<T> {
 
 /// Eigenvalues below this fraction of the largest count as null directions: rounding of `Σ` itself.
 const NULL: f64 = 1e-12;
-/// Least ridge of whitening, relative to the mean variance.
-const RIDGE: f64 = 1e-10;
 /// Initial knee of soft tails, in standard deviations, and where rows reach far.
 const KNEE: f64 = 5.0;
 const LOW_KNEE: f64 = 2.5;
@@ -99,56 +98,19 @@ pub fn build_given<T: Real>(
             ("--preprocess", "none, standardize or whiten where no rows validate the choice");
         return Err(Error::Option { option, value: "auto".into(), range });
     }
-    let width: usize = context.iter().map(Variable::width).sum();
-    if rows.cols() <= width {
-        return Err(crate::flow::Error::NoColumns.into());
-    }
-    let split = |from: usize, to: usize| Matrix::from_fn(rows.rows(), to - from, |i, j| rows[(i, from + j)]);
-    let own = rows.cols() - width;
-    let (x, beside) = (&split(0, own), &split(own, rows.cols()));
-    if x.rows() < 2 {
-        return Err(Error::TooFewRows { given: x.rows(), needed: 2 });
-    }
-    if let Some(k) = x.data().iter().position(|v| !v.is_finite()) {
-        let (row, column) = (k / x.cols(), k % x.cols());
-        return Err(crate::flow::Error::NotFinite { what: "data", row, column }.into());
-    }
-    if let Some(k) = beside.data().iter().position(|v| !v.is_finite()) {
-        let (row, column) = (k / width, k % width);
-        return Err(crate::flow::Error::NotFinite { what: "context", row, column }.into());
-    }
-    let d = x.cols();
-    let given = x;
+    let (x, beside) = &checked(rows, context)?;
     check_support(preset, x)?;
-    let support = preset.support(d)?;
+    let support = preset.support(x.cols())?;
     let mapped = support.as_ref().map(|support| on_the_line(support, x)).transpose()?;
-    let x = mapped.as_ref().unwrap_or(given);
-    let (mean, mut scale) = moments(x);
-    let constant: Vec<usize> = (0..d).filter(|&j| is_constant(mean[j], scale[j])).collect();
-    constant.iter().for_each(|&j| scale[j] = 1.0);
-    if preprocess == Preprocess::Isotropic && constant.len() < d {
-        let square = |j: &usize| if constant.contains(j) { 0.0 } else { scale[*j] * scale[*j] };
-        let root = ((0..d).map(|j| square(&j)).sum::<f64>() / d as f64).sqrt();
-        scale.fill(root);
-    }
-    let unit = Matrix::from_fn(x.rows(), d, |i, j| (x[(i, j)] - mean[j]) / scale[j]);
-    let sigma = covariance(&unit);
-    let spectrum = eigh(&sigma)?;
+    let x = mapped.as_ref().unwrap_or(x);
+    let units = Units::of(x);
+    let units = if preprocess == Preprocess::Isotropic { units.isotropic() } else { units };
+    let unit = units.apply(x);
+    let spectrum = eigh(&covariance(&unit))?;
     let largest = spectrum.values.last().copied().unwrap_or(0.0);
     let null_directions =
         spectrum.values.iter().filter(|&&l| l <= NULL * largest.max(f64::MIN_POSITIVE)).count();
-
-    let mut layers: Vec<Layer> = Vec::new();
-    let standardize = usize::from(support.is_some());
-    let preprocessing = standardize + usize::from(preprocess != Preprocess::None);
-    layers.extend(support.map(Layer::from));
-    if preprocess != Preprocess::None {
-        layers.push(Standardize { dim: d }.into());
-    }
     let whitening = (preprocess == Preprocess::Whiten).then(|| whitening(&spectrum, options));
-    if whitening.is_some() {
-        layers.push(Affine { dim: d, form: Form::Full, frozen: true }.into());
-    }
     let heavy = match (preprocess, &whitening) {
         // The paper's flows stay what they are.
         _ if matches!(preset.flow, Name::Affine | Name::Paper | Name::PaperTril) => false,
@@ -156,11 +118,80 @@ pub fn build_given<T: Real>(
         (Preprocess::Standardize, _) => farthest(&unit) > FAR,
         _ => false,
     };
+
+    let standardize = usize::from(support.is_some());
+    let preprocessing = standardize + usize::from(preprocess != Preprocess::None);
+    let mut flow =
+        Flow::new(layers(design, support, x.cols(), heavy, options.seed)?, preprocessing, options.seed)?
+            .with_context(context.to_vec())?;
+    if !base.is_standard() {
+        flow = flow.with_base(base.clone(), options.seed)?;
+    }
+    if beside.cols() > 0 {
+        let Units { mean, scale, .. } = Units::of(beside);
+        flow.standardise_context(&mean, &scale);
+    }
+    let mut set = |name: &str, data: &[f64]| {
+        if let Some(p) = flow.parameters_mut().iter_mut().find(|p| p.name == name) {
+            p.data = data.iter().map(|&v| T::of(v)).collect();
+        }
+    };
+    if preprocess != Preprocess::None {
+        set(&format!("layers.{standardize}.mean"), &units.mean);
+        set(&format!("layers.{standardize}.scale"), &units.scale);
+    }
+    if let Some(w) = whitening {
+        set(&format!("layers.{preprocessing}.weight"), w.data());
+    }
+    normalise_activations(&mut flow, rows)?;
+    let warnings = warnings(&units.constant, null_directions, options);
+    Ok(Prepared { flow, warnings, constant: units.constant, null_directions })
+}
+
+/// The columns of the data and those of the context, all of them finite numbers.
+fn checked(rows: &Matrix<f64>, context: &[Variable]) -> Result<(Matrix<f64>, Matrix<f64>), Error> {
+    let width: usize = context.iter().map(Variable::width).sum();
+    let own = rows.cols().saturating_sub(width);
+    if own == 0 {
+        return Err(crate::flow::Error::NoColumns.into());
+    }
+    if rows.rows() < 2 {
+        return Err(Error::TooFewRows { given: rows.rows(), needed: 2 });
+    }
+    let part = |from: usize, to: usize| Matrix::from_fn(rows.rows(), to - from, |i, j| rows[(i, from + j)]);
+    let (x, beside) = (part(0, own), part(own, rows.cols()));
+    for (what, part) in [("data", &x), ("context", &beside)] {
+        if let Some(k) = part.data().iter().position(|v| !v.is_finite()) {
+            let (row, column) = (k / part.cols(), k % part.cols());
+            return Err(crate::flow::Error::NotFinite { what, row, column }.into());
+        }
+    }
+    Ok((x, beside))
+}
+
+/// The layers of a design for `d` columns, some of which lie within a `support`; `heavy` gives them soft tails.
+fn layers(
+    design: &Design<'_>,
+    support: Option<Support>,
+    d: usize,
+    heavy: bool,
+    seed: u64,
+) -> Result<Vec<Layer>, Error> {
+    let Design { preset, preprocess, base, context } = *design;
+    let whiten = preprocess == Preprocess::Whiten;
+    let width: usize = context.iter().map(Variable::width).sum();
     let tail = || Layer::from(SoftTail { dim: d, knee: if heavy { LOW_KNEE } else { KNEE } });
-    if heavy || (whitening.is_some() && preset.flow != Name::Affine) {
+    let mut layers: Vec<Layer> = support.map(Layer::from).into_iter().collect();
+    if preprocess != Preprocess::None {
+        layers.push(Standardize { dim: d }.into());
+    }
+    if whiten {
+        layers.push(Affine { dim: d, form: Form::Full, frozen: true }.into());
+    }
+    if heavy || (whiten && preset.flow != Name::Affine) {
         layers.push(tail());
     }
-    let mut core = preset.layers(d, options.seed)?;
+    let mut core = preset.layers(d, seed)?;
     if heavy {
         let last = core.len() - usize::from(preset.output_affine);
         core.insert(last, tail());
@@ -174,41 +205,7 @@ pub fn build_given<T: Real>(
     if let Base::Uniform { low, high } = *base {
         layers.push(Squash { dim: d, low, high }.into());
     }
-    let mut flow = Flow::new(layers, preprocessing, options.seed)?.with_context(context.to_vec())?;
-    if !base.is_standard() {
-        flow = flow.with_base(base.clone(), options.seed)?;
-    }
-    if width > 0 {
-        let (mean, mut scale) = moments(beside);
-        mean.iter().zip(&mut scale).filter(|(m, s)| is_constant(**m, **s)).for_each(|(_, s)| *s = 1.0);
-        flow.standardise_context(&mean, &scale);
-    }
-    let mut set = |name: &str, data: &[f64]| {
-        if let Some(p) = flow.parameters_mut().iter_mut().find(|p| p.name == name) {
-            p.data = data.iter().map(|&v| T::of(v)).collect();
-        }
-    };
-    if preprocess != Preprocess::None {
-        set(&format!("layers.{standardize}.mean"), &mean);
-        set(&format!("layers.{standardize}.scale"), &scale);
-    }
-    if let Some(w) = whitening {
-        set(&format!("layers.{preprocessing}.weight"), w.data());
-    }
-    normalise_activations(&mut flow, rows)?;
-    let warnings = warnings(&constant, null_directions, options);
-    Ok(Prepared { flow, warnings, constant, null_directions })
-}
-
-/// `(Σ + r I)^{-1/2}`: input noise adds `σ²` to every variance, the penalty `2α`; both are the ridge `r` of the optimum.
-fn whitening(spectrum: &Eigh<f64>, options: &TrainOptions) -> Matrix<f64> {
-    let d = spectrum.values.len();
-    let mean_variance = spectrum.values.iter().sum::<f64>() / d as f64;
-    let ridge = options.noise * options.noise + 2.0 * options.alpha + RIDGE * mean_variance;
-    let ridge = if ridge > 0.0 { ridge } else { 1.0 };
-    let v = &spectrum.vectors;
-    let root: Vec<f64> = spectrum.values.iter().map(|l| (l.max(0.0) + ridge).sqrt().recip()).collect();
-    Matrix::from_fn(d, d, |i, j| (0..d).map(|k| v[(i, k)] * root[k] * v[(j, k)]).sum())
+    Ok(layers)
 }
 
 /// The entry of largest magnitude.
@@ -245,8 +242,7 @@ pub fn dequantizing<T: Real>(
 ) -> Result<Flow<T>, Error> {
     let mut flow = flow.with_dequantizer(dequantize, seed)?;
     let own = Matrix::from_fn(rows.rows(), flow.dim(), |i, j| rows[(i, j)]);
-    let (mean, mut scale) = moments(&own);
-    mean.iter().zip(&mut scale).filter(|(m, s)| is_constant(**m, **s)).for_each(|(_, s)| *s = 1.0);
+    let Units { mean, scale, .. } = Units::of(&own);
     flow.standardise_dequantizer(&mean, &scale);
     Ok(flow)
 }
@@ -264,12 +260,11 @@ fn normalise_activations<T: Real>(flow: &mut Flow<T>, x: &Matrix<f64>) -> Result
     let mut h = Matrix::new(n, x.cols(), x.data()[..n * x.cols()].to_vec()).cast::<T>();
     for k in 0..flow.layers().len() {
         if matches!(flow.layers()[k], Layer::ActNorm(_)) {
-            let (mean, scale) = moments(&h.cast::<f64>());
+            let Units { mean, scale, .. } = Units::of(&h.cast::<f64>());
             let first = flow.parameters_of(k).start;
             let Some([log, shift]) = flow.parameters_mut().get_mut(first..first + 2) else { continue };
             let set = |p: &mut Parameter<T>, j: usize, v: f64| p.data[j] = T::of(v);
             for (j, (&mean, &scale)) in mean.iter().zip(&scale).enumerate().take(d) {
-                let scale = if is_constant(mean, scale) { 1.0 } else { scale };
                 set(log, j, -scale.ln());
                 set(shift, j, -mean / scale);
             }
@@ -295,40 +290,6 @@ fn warnings(constant: &[usize], null_directions: usize, options: &TrainOptions) 
         ));
     }
     out
-}
-
-/// A column whose deviation is rounding of its mean.
-fn is_constant(mean: f64, deviation: f64) -> bool {
-    deviation <= 8.0 * f64::EPSILON * mean.abs()
-}
-
-/// Means and standard deviations (`1/n`) of columns. The mean of deviations corrects the mean, so that a column of one value has that mean
-/// and no deviation, whatever the rounding of the sum.
-pub(crate) fn moments(x: &Matrix<f64>) -> (Vec<f64>, Vec<f64>) {
-    let n = x.rows() as f64;
-    let mut mean = vec![0.0; x.cols()];
-    let mut square = vec![0.0; x.cols()];
-    for i in 0..x.rows() {
-        mean.iter_mut().zip(x.row(i)).for_each(|(m, v)| *m += v / n);
-    }
-    let mut correction = vec![0.0; x.cols()];
-    for i in 0..x.rows() {
-        correction.iter_mut().zip(x.row(i)).zip(&mean).for_each(|((c, v), m)| *c += (v - m) / n);
-    }
-    mean.iter_mut().zip(correction).for_each(|(m, c)| *m += c);
-    for i in 0..x.rows() {
-        for ((s, v), m) in square.iter_mut().zip(x.row(i)).zip(&mean) {
-            *s += (v - m) * (v - m) / n;
-        }
-    }
-    square.iter_mut().for_each(|s| *s = s.sqrt());
-    (mean, square)
-}
-
-/// Covariance (`1/n`) of centred rows.
-pub(crate) fn covariance(centred: &Matrix<f64>) -> Matrix<f64> {
-    let n = centred.rows().max(1) as f64;
-    centred.transpose().mul(centred).map(|v| v / n)
 }
 
 #[cfg(test)]
