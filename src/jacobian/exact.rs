@@ -1,7 +1,7 @@
 //! Exact Jacobians of a batch of rows, by three independent routes.
 
 use crate::flow::{Error, Flow};
-use eigenflow_autodiff::{Program, pull_jacobian, push_jacobian};
+use eigenflow_autodiff::{Program, Recorder, Var, pull_jacobian, push_jacobian};
 use eigenflow_linalg::{Batch, Matrix, Real};
 
 /// Which map is differentiated.
@@ -51,10 +51,10 @@ pub fn jacobians<T: Real>(
     flow.check_rows(what, x)?;
     match route {
         Route::Push => {
-            let pushed = run(flow, x, direction, true)?;
+            let pushed = pushed(flow, x, direction)?;
             Ok(transpose(&pushed))
         }
-        Route::Pull => run(flow, x, direction, false),
+        Route::Pull => Recorded::pull(flow, direction)?.at(flow, x),
         Route::Layers => by_layers(flow, x, direction),
     }
 }
@@ -65,7 +65,7 @@ pub(crate) fn pushed<T: Real>(
     x: &Matrix<T>,
     direction: Direction,
 ) -> Result<Batch<T>, Error> {
-    run(flow, x, direction, true)
+    Recorded::push(flow, direction)?.at(flow, x)
 }
 
 impl Direction {
@@ -78,35 +78,55 @@ impl Direction {
     }
 }
 
-/// The recorded block of one route, checked to be finite.
-fn run<T: Real>(flow: &Flow<T>, x: &Matrix<T>, direction: Direction, push: bool) -> Result<Batch<T>, Error> {
-    let (values, block) = unchecked(flow, x, direction, push)?;
-    flow.check_result(direction.names().0, x, &values, &[])?;
-    finite(flow, x, direction, block)
+/// How a block is recorded, from the output and the input.
+type Block<T> =
+    for<'t> fn(&'t Recorder<T>, Var<'t, T>, Var<'t, T>) -> Result<Var<'t, T>, eigenflow_autodiff::Error>;
+
+/// A map and the block of one route, recorded once for any rows and any parameters of flows with the same layers.
+pub(crate) struct Recorded<T> {
+    program: Program<T>,
+    direction: Direction,
 }
 
-/// Values of the map, and the block of one route.
-fn unchecked<T: Real>(
-    flow: &Flow<T>,
-    x: &Matrix<T>,
-    direction: Direction,
-    push: bool,
-) -> Result<(Matrix<T>, Batch<T>), Error> {
-    let all = 0..flow.layers().len();
-    let d = flow.dim();
-    let program = Program::try_record(|r| {
-        let input = r.batch(d);
-        let params = flow.declare(r);
-        let out = match direction {
-            Direction::Normalize => flow.record_normalize(&params, input, all.clone(), false).out,
-            Direction::Generate => flow.record_generate(&params, input, all.clone()).out,
-        };
-        let block = if push { push_jacobian(r, out, input)? } else { pull_jacobian(r, out, input)? };
-        Ok::<_, Error>(vec![out, block])
-    })?;
-    let mut outputs = flow.replay(&program, x)?;
-    let block = Batch::new(x.rows(), d, d, outputs.pop().unwrap_or_default());
-    Ok((Matrix::new(x.rows(), d, outputs.pop().unwrap_or_default()), block))
+impl<T: Real> Recorded<T> {
+    /// By [`Route::Push`]; blocks as those of [`pushed`].
+    pub(crate) fn push(flow: &Flow<T>, direction: Direction) -> Result<Self, Error> {
+        Self::new(flow, direction, push_jacobian)
+    }
+
+    /// By [`Route::Pull`]; blocks are the Jacobians.
+    fn pull(flow: &Flow<T>, direction: Direction) -> Result<Self, Error> {
+        Self::new(flow, direction, pull_jacobian)
+    }
+
+    fn new(flow: &Flow<T>, direction: Direction, block: Block<T>) -> Result<Self, Error> {
+        let all = 0..flow.layers().len();
+        let program = Program::try_record(|r| {
+            let input = r.batch(flow.dim());
+            let params = flow.declare(r);
+            let out = match direction {
+                Direction::Normalize => flow.record_normalize(&params, input, all.clone(), false).out,
+                Direction::Generate => flow.record_generate(&params, input, all.clone()).out,
+            };
+            Ok::<_, Error>(vec![out, block(r, out, input)?])
+        })?;
+        Ok(Self { program, direction })
+    }
+
+    /// The block at the rows of `x`, checked to be finite.
+    pub(crate) fn at(&self, flow: &Flow<T>, x: &Matrix<T>) -> Result<Batch<T>, Error> {
+        let (values, block) = self.unchecked(flow, x)?;
+        flow.check_result(self.direction.names().0, x, &values, &[])?;
+        finite(flow, x, self.direction, block)
+    }
+
+    /// Values of the map, and the block.
+    fn unchecked(&self, flow: &Flow<T>, x: &Matrix<T>) -> Result<(Matrix<T>, Batch<T>), Error> {
+        let d = flow.dim();
+        let mut outputs = flow.replay(&self.program, x)?;
+        let block = Batch::new(x.rows(), d, d, outputs.pop().unwrap_or_default());
+        Ok((Matrix::new(x.rows(), d, outputs.pop().unwrap_or_default()), block))
+    }
 }
 
 /// The Jacobians, or an error that names the first layer at which one is not finite.
@@ -125,7 +145,8 @@ fn finite<T: Real>(
     let (mut layer, mut column) = (order[count - 1], 0);
     for &k in &order {
         let passed = if direction == Direction::Normalize { 0..k + 1 } else { k..count };
-        let (_, block) = unchecked(&flow.part(passed)?, &one, direction, true)?;
+        let part = flow.part(passed)?;
+        let (_, block) = Recorded::push(&part, direction)?.unchecked(&part, &one)?;
         if let Some(at) = not_finite(&block) {
             (layer, column) = (k, at % d);
             break;
@@ -165,7 +186,7 @@ fn by_layers<T: Real>(flow: &Flow<T>, x: &Matrix<T>, direction: Direction) -> Re
     let mut product: Option<Batch<T>> = None;
     for k in in_order(direction, count) {
         let layer = flow.part(k..k + 1)?;
-        let (values, own) = unchecked(&layer, &at, direction, false)?;
+        let (values, own) = Recorded::pull(&layer, direction)?.unchecked(&layer, &at)?;
         at = flow.with_contexts_of(values, x)?;
         product = Some(match product {
             None => own,

@@ -52,7 +52,7 @@ pub enum Error {
     },
     /// A single step met a number that is not finite.
     #[error(
-        "the objective or a gradient of this step is not finite{}; the flow is unchanged. Lower the rate, or          look at the rows of the batch",
+        "the objective or a gradient of this step is not finite{}; the flow is unchanged. Lower the rate, or look at the rows of the batch",
         parameter.map_or_else(String::new, |k| format!(" (parameter {k})"))
     )]
     StepNotFinite {

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::flow::Flow;
-use crate::jacobian::{Direction, pushed};
+use crate::jacobian::{Direction, Recorded};
 use eigenflow_linalg::svd::{SvdKind, svd_batch};
 use eigenflow_linalg::{Matrix, Real};
 
@@ -36,18 +36,34 @@ pub(crate) fn rows(dim: usize, training: usize, limited: bool) -> usize {
     if limited { most } else { most.min((training / (5 * dim)).max(16)) }
 }
 
-/// Looks at the Jacobians of the core at rows in training units.
-pub(crate) fn look<T: Real>(core: &Flow<T>, x: &Matrix<T>) -> Result<Look, Error> {
-    // Transposed, which changes neither the singular values nor the norm.
-    let j = pushed(core, x, Direction::Normalize)?;
-    let s = svd_batch(&j, SvdKind::Values)?.s;
-    let d = core.dim();
-    let mut condition: Vec<f64> = (0..s.rows()).map(|n| (s[(n, 0)] / s[(n, d - 1)]).f64()).collect();
-    condition.sort_by(f64::total_cmp);
-    let at = (condition.len() * 99).div_ceil(100).saturating_sub(1);
-    let norm: f64 = j.data().iter().map(|x| x.f64() * x.f64()).sum();
-    Ok(Look {
-        condition: condition.get(at).copied().unwrap_or(f64::NAN),
-        norm: norm / x.rows().max(1) as f64,
-    })
+/// The rows that are looked at, in training units, and the core's Jacobian, recorded once for all epochs.
+pub(crate) struct Guard<T> {
+    rows: Matrix<T>,
+    jacobian: Recorded<T>,
+}
+
+impl<T: Real> Guard<T> {
+    pub(crate) fn new(flow: &Flow<T>, rows: Matrix<T>) -> Result<Self, Error> {
+        Ok(Self { rows, jacobian: Recorded::push(&flow.part(flow.core())?, Direction::Normalize)? })
+    }
+
+    pub(crate) fn rows(&self) -> &Matrix<T> {
+        &self.rows
+    }
+
+    /// Looks at the Jacobians of the core.
+    pub(crate) fn look(&self, flow: &Flow<T>) -> Result<Look, Error> {
+        // Transposed, which changes neither the singular values nor the norm.
+        let j = self.jacobian.at(&flow.part(flow.core())?, &self.rows)?;
+        let s = svd_batch(&j, SvdKind::Values)?.s;
+        let d = flow.dim();
+        let mut condition: Vec<f64> = (0..s.rows()).map(|n| (s[(n, 0)] / s[(n, d - 1)]).f64()).collect();
+        condition.sort_by(f64::total_cmp);
+        let at = (condition.len() * 99).div_ceil(100).saturating_sub(1);
+        let norm: f64 = j.data().iter().map(|x| x.f64() * x.f64()).sum();
+        Ok(Look {
+            condition: condition.get(at).copied().unwrap_or(f64::NAN),
+            norm: norm / self.rows.rows().max(1) as f64,
+        })
+    }
 }

@@ -6,8 +6,9 @@ use crate::flow::{Flow, Layer};
 use crate::random::generator;
 use crate::train::columns::Columns;
 use crate::train::gauge::mean_contrast;
+use crate::train::guard::{self, Guard};
 use crate::train::objective::validation;
-use crate::train::{EpochRow, Error, Gauge, Schedule, State, Stepper, Stop, TrainOptions, guard};
+use crate::train::{EpochRow, Error, Gauge, Schedule, State, Stepper, Stop, TrainOptions};
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::{Matrix, Real};
 use rand::{Rng, RngExt};
@@ -20,7 +21,7 @@ pub(super) struct Run<'a, T> {
     noisy: Matrix<T>,
     held: Matrix<T>,
     held_columns: Columns<T>,
-    watched: Matrix<T>,
+    guard: Guard<T>,
     stepper: Stepper<T>,
     validation: Runner<T>,
     rows: Vec<T>,
@@ -43,7 +44,7 @@ impl<'a, T: Real> Run<'a, T> {
         let batch = if options.batch == 0 { x.rows() } else { options.batch.min(x.rows()) };
         // Rows of an epoch have the columns of those that are held.
         let (dim, width) = (flow.dim(), held.cols());
-        let steps = (x.rows() / batch).max(1) * options.epochs;
+        let steps = (x.rows() / batch).max(1).saturating_mul(options.epochs);
         let average = Some(options.decay(steps));
         let mut stepper = Stepper::new(flow, batch, &TrainOptions { average, ..options.clone() })?;
         let watched =
@@ -68,7 +69,7 @@ impl<'a, T: Real> Run<'a, T> {
             order: (0..x.rows()).collect(),
             held,
             held_columns: Columns::of(flow),
-            watched,
+            guard: Guard::new(flow, watched)?,
             signs: vec![T::ONE; if stepper.takes_signs() { batch * dim } else { 0 }],
             validation: validation(flow, flow.core())?.runner(),
             stepper,
@@ -219,6 +220,7 @@ impl<'a, T: Real> Run<'a, T> {
 
     /// Validation and the guard. Gives the epoch's row and the score that selects weights.
     fn look(&mut self, flow: &Flow<T>, epoch: usize, nll: f64, lr: f64) -> Result<(EpochRow, f64), Error> {
+        let step = epoch * (self.x.rows() / self.batch).max(1);
         let (mut sum, mut square) = ([T::ZERO], [T::ZERO]);
         let sums = &mut [&mut sum[..], &mut square[..]];
         let (held, columns) = (&self.held, &mut self.held_columns);
@@ -226,10 +228,9 @@ impl<'a, T: Real> Run<'a, T> {
         let n = self.held.rows() as f64;
         let valid_nll = sum[0].f64() / n;
         if !valid_nll.is_finite() {
-            let place = "the validation likelihood".to_owned();
-            return Err(Error::NotFinite { step: epoch * (self.x.rows() / self.batch).max(1), epoch, place });
+            return Err(Error::NotFinite { step, epoch, place: "the validation likelihood".to_owned() });
         }
-        let look = guard::look(&flow.part(flow.core())?, &self.watched)?;
+        let look = self.guard.look(flow).map_err(|error| past_range(error, step, epoch))?;
         let limit = self.options.max_condition;
         // A condition that is NaN is past any limit.
         if limit.is_finite() && !(look.condition <= limit) {
@@ -247,7 +248,8 @@ impl<'a, T: Real> Run<'a, T> {
         let alpha = self.options.alpha;
         let virial = 1.0 - (square[0].f64() / n + 2.0 * alpha * look.norm) / flow.dim() as f64;
         let row = EpochRow { epoch, nll, valid_nll, condition: look.condition, virial, lr };
-        Ok((row, valid_nll + alpha * look.norm + self.contrast(flow)?))
+        let contrast = self.contrast(flow).map_err(|error| past_range(error, step, epoch))?;
+        Ok((row, valid_nll + alpha * look.norm + contrast))
     }
 
     /// What the gauge adds to the objective at the watched rows.
@@ -256,11 +258,22 @@ impl<'a, T: Real> Run<'a, T> {
         if self.options.gauge == Gauge::None || weight == 0.0 {
             return Ok(0.0);
         }
+        let watched = self.guard.rows();
         let data = match flow.preprocessing() {
-            0 => self.watched.clone(),
-            n => flow.with_contexts_of(flow.part(0..n)?.generate(&self.watched)?, &self.watched)?,
+            0 => watched.clone(),
+            n => flow.with_contexts_of(flow.part(0..n)?.generate(watched)?, watched)?,
         };
         Ok(weight * mean_contrast(flow, &data)?)
+    }
+}
+
+/// A watched row whose Jacobian is not finite stops training as a likelihood that is not does.
+fn past_range(error: Error, step: usize, epoch: usize) -> Error {
+    match error {
+        Error::Flow(error @ crate::flow::Error::OutOfRange { .. }) => {
+            Error::NotFinite { step, epoch, place: format!("a watched row: {error}") }
+        }
+        other => other,
     }
 }
 
