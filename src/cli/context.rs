@@ -34,7 +34,7 @@ const ONE_HOT: &str = ":one-hot";
 /// The data without its context, and the context as the option says, or as the names of the model's variables do.
 pub(crate) fn read(s: &Session, data: &str, known: &[Variable]) -> Result<(Table, Vec<Raw>), Failure> {
     if let Some(text) = &s.global.context {
-        return match constants(text).or(file(text)?) {
+        return match given(text)? {
             Some(context) => Ok((s.data(data)?, context)),
             None => columns(s, data, &parts(text)),
         };
@@ -58,11 +58,16 @@ pub(crate) fn alone(s: &Session, known: &[Variable]) -> Result<Vec<Raw>, Failure
             known.iter().map(|v| format!("{}=…", v.name)).collect::<Vec<_>>().join(",")
         )));
     };
-    constants(text).or(file(text)?).ok_or_else(|| {
+    given(text)?.ok_or_else(|| {
         Failure::Input(format!(
             "--context {text}: is no file; give one with a row for each, or NAME=VALUE,NAME=VALUE"
         ))
     })
+}
+
+/// Whether the option names a file or a built-in set, whose rows go with those of one DATA alone.
+pub(crate) fn has_its_own_rows(s: &Session) -> Result<bool, Failure> {
+    s.global.context.as_deref().map_or(Ok(false), |text| Ok(source(text)?.is_some()))
 }
 
 /// Names of variables, in messages.
@@ -81,19 +86,25 @@ fn constants(text: &str) -> Option<Vec<Raw>> {
         .collect()
 }
 
-/// The columns of a file, or of a built-in set, if it is one.
-fn file(text: &str) -> Result<Option<Vec<Raw>>, Failure> {
-    if !text.starts_with("builtin:")
-        && !Path::new(text.split(".npz:").next().unwrap_or(text)).is_file()
-        && !text.contains(".npz:")
-    {
-        // A word that only looks like a file is one that is missing.
-        return match text.parse::<Source>() {
-            Ok(Source::File(_)) => Err(Failure::Input(format!("--context {text}: there is no such file"))),
-            _ => Ok(None),
-        };
+/// The columns of a file or of a built-in set, or constants; none where the text names columns.
+fn given(text: &str) -> Result<Option<Vec<Raw>>, Failure> {
+    match source(text)? {
+        Some(source) => Ok(Some(raws(&source.load(&Selection::default())?, false))),
+        None => Ok(constants(text)),
     }
-    Ok(Some(raws(&text.parse::<Source>()?.load(&Selection::default())?, false)))
+}
+
+/// A file, or a built-in set, if the text is one.
+fn source(text: &str) -> Result<Option<Source>, Failure> {
+    let path = text.split(".npz:").next().unwrap_or(text);
+    if text.starts_with("builtin:") || text.contains(".npz:") || Path::new(path).is_file() {
+        return Ok(Some(text.parse::<Source>()?));
+    }
+    match text.parse::<Source>() {
+        // A word that only looks like a file is one that is missing.
+        Ok(Source::File(_)) => Err(Failure::Input(format!("--context {text}: there is no such file"))),
+        _ => Ok(None),
+    }
 }
 
 /// `NAME[:one-hot]`, comma separated.
@@ -114,8 +125,10 @@ fn raws(table: &Table, one_hot: bool) -> Vec<Raw> {
 /// Columns of the data, taken out of it: numbers first, then those that are classes, then the label.
 fn columns(s: &Session, data: &str, parts: &[(String, bool)]) -> Result<(Table, Vec<Raw>), Failure> {
     let source: Source = data.parse()?;
-    let selection = s.selection();
-    let whole = source.load(&selection)?;
+    let whole = match source.load(&s.selection()) {
+        Err(error) if s.global.label.is_none() => with_classes(s, &source, parts).unwrap_or(Err(error))?,
+        other => other?,
+    };
     let label = whole.label.clone().filter(|l| parts.iter().any(|(name, _)| *name == l.name));
     let rest: Vec<&(String, bool)> =
         parts.iter().filter(|(name, _)| label.as_ref().is_none_or(|l| l.name != *name)).collect();
@@ -143,6 +156,16 @@ fn columns(s: &Session, data: &str, parts: &[(String, bool)]) -> Result<(Table, 
     };
     context.extend(label.map(|l| Raw { name: l.name.clone(), values: Values::Classes(l), one_hot: true }));
     Ok((table, context))
+}
+
+/// The data with a column of the context as the label, which may hold classes as words.
+fn with_classes(s: &Session, source: &Source, parts: &[(String, bool)]) -> Option<Result<Table, Error>> {
+    let load =
+        |(name, _): &(String, bool)| source.load(&Selection { label: Some(name.clone()), ..s.selection() });
+    let mut tried: Vec<Result<Table, Error>> = parts.iter().map(load).collect();
+    tried.retain(|t| !matches!(t, Err(Error::NoColumn { .. } | Error::ColumnChoice { .. })));
+    let at = tried.iter().position(Result::is_ok).unwrap_or(0);
+    (at < tried.len()).then(|| tried.swap_remove(at))
 }
 
 /// The same error, of this option.

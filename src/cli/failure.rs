@@ -19,6 +19,17 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The same with more to say.
+    pub(crate) fn with(self, more: &str) -> Self {
+        match self {
+            Self::Answer(message) => Self::Answer(message + more),
+            Self::Input(message) => Self::Input(message + more),
+            Self::Output(message) => Self::Output(message + more),
+            Self::Interrupted(message) => Self::Interrupted(message + more),
+            Self::Closed => Self::Closed,
+        }
+    }
+
     /// Prints the message and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         use std::io::Write;

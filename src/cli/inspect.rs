@@ -4,7 +4,6 @@ use super::failure::Failure;
 use super::output::{number, print, print_json};
 use super::session::Session;
 use crate::data::Element;
-use crate::flow::file::FORMAT_VERSION;
 use crate::flow::{AnyModel, Bijection, Dequantize, Flow, Model, Way};
 use crate::jacobian::condition_numbers;
 use serde_json::{Value, json};
@@ -89,7 +88,7 @@ fn as_json<T: Element>(
         .collect();
     json!({
         "file": file,
-        "format_version": FORMAT_VERSION,
+        "format_version": model.format_version(),
         "dtype": T::NAME,
         "dim": flow.dim(),
         "columns": model.columns,
@@ -144,7 +143,8 @@ fn as_text<T: Element>(
     let flow = &model.flow;
     let mut text = String::new();
     // Writing into a String cannot fail.
-    let _ = writeln!(text, "{file}: {}, {} columns, model format {FORMAT_VERSION}", T::NAME, flow.dim());
+    let format = model.format_version();
+    let _ = writeln!(text, "{file}: {}, {} columns, model format {format}", T::NAME, flow.dim());
     let _ = writeln!(text, "columns: {}", model.columns.join(", "));
     for v in flow.context() {
         let what = if v.levels.is_empty() {

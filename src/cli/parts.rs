@@ -2,10 +2,12 @@
 
 use super::context;
 use super::failure::Failure;
-use super::session::Session;
+use super::session::{Session, by_name};
 use super::settings::{Settings, Valid};
 use crate::data::{Table, columns_of};
+use crate::flow::presets::Preset;
 use crate::flow::{Dequantize, Variable, dequantizing_noise};
+use crate::train;
 use eigenflow_linalg::Matrix;
 
 /// The parts of the data. A row that occurs twice lies in one of them.
@@ -133,12 +135,33 @@ fn other(
     table: &Table,
     variables: &[Variable],
 ) -> Result<Table, Failure> {
+    if !variables.is_empty() && context::has_its_own_rows(s)? {
+        return Err(Failure::Input(format!(
+            "{option} {data}: its rows need contexts of their own, and --context names those of the data's rows; give {option} as a \
+             fraction, or --context as columns that both have"
+        )));
+    }
     let rows = context::joint(s, data, Some(variables))?.0;
     if rows.cols() == table.cols() {
-        return Ok(rows.in_order_of(&table.names)?);
+        return by_name(rows, &table.names);
     }
     let (given, needed) = (rows.cols(), table.cols());
     Err(Failure::Input(format!("{option} {data}: {given} columns where the data has {needed}")))
+}
+
+/// That the first `own` columns of the whole file lie where the preset says.
+pub(crate) fn check_support(table: &Table, own: usize, preset: &Preset) -> Result<(), Failure> {
+    let x = Matrix::from_fn(table.rows(), own, |i, j| table.values[(i, j)]);
+    train::check_support(preset, &x).map_err(|e| match e {
+        train::Error::OutsideSupport { row, column, value, support } => Failure::Input(format!(
+            "{}: row {}, column '{}' is {value}, outside the support {support} (ends do not belong to it); mend or remove \
+             the row, or widen --support",
+            table.source,
+            row + 1,
+            table.names[column]
+        )),
+        other => other.into(),
+    })
 }
 
 /// That the first `own` columns of the whole file are whole numbers.

@@ -2,6 +2,7 @@
 
 use super::context;
 use super::failure::Failure;
+use crate::data::table::default_names;
 use crate::data::{Element, Selection, Source, Table};
 use crate::flow::{AnyModel, Error, Model};
 use eigenflow_linalg::Matrix;
@@ -50,6 +51,37 @@ pub(crate) enum Dtype {
     F32,
     /// Double.
     F64,
+}
+
+/// The table's columns of these names, in this order, where it has one of each; else the table as it is, to be taken by place.
+///
+/// # Errors
+/// Where places contradict names: a column of the names stands at another place, while another one is missing.
+pub(crate) fn by_name(table: Table, names: &[String]) -> Result<Table, Failure> {
+    // Names that nobody gave say nothing: the first columns of a wider table are not those of a narrower one.
+    let unnamed = |names: &[String]| names == default_names(names.len());
+    if unnamed(names) && unnamed(&table.names) {
+        return Ok(table);
+    }
+    let table = table.in_order_of(names)?;
+    if table.names == names || table.cols() != names.len() {
+        return Ok(table);
+    }
+    let elsewhere =
+        |(j, name): (usize, &String)| table.names.iter().position(|n| n == name).filter(|&i| i != j);
+    let Some((name, place)) =
+        names.iter().enumerate().find_map(|(j, name)| Some((name, elsewhere((j, name))?)))
+    else {
+        return Ok(table);
+    };
+    let missing = names.iter().find(|name| !table.names.contains(name)).unwrap_or(name);
+    Err(Failure::Input(format!(
+        "{}: the columns wanted are {}; it has '{name}' as its column {}, but no single '{missing}'; name its columns as these are, or \
+         choose them in this order with --columns",
+        table.source,
+        names.join(", "),
+        place + 1,
+    )))
 }
 
 /// Bytes of stack of a thread: those of a main thread on most systems.
@@ -109,7 +141,7 @@ impl Session {
             let encoded = context::encode(&context, known, Some(table.rows()))?;
             (table, Some(encoded))
         };
-        let table = table.in_order_of(&model.columns)?;
+        let table = by_name(table, &model.columns)?;
         let mut rows = Rows { x: table.cast()?, table };
         if rows.table.cols() != model.flow.dim() {
             let error = Error::Columns { expected: model.flow.dim(), given: rows.table.cols() };

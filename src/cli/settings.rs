@@ -194,6 +194,29 @@ impl Settings {
         *self != Self { alpha: self.alpha, config: self.config.clone(), ..Self::default() }
     }
 
+    /// Whether anything is set of what a model is, and not of how it is trained.
+    pub(crate) fn describes_a_model(&self) -> bool {
+        let training = Self {
+            flow: None,
+            layers: None,
+            hidden: None,
+            residual: None,
+            activation: None,
+            bins: None,
+            scale_bound: None,
+            mask: None,
+            batch_norm: None,
+            output_affine: None,
+            support: None,
+            base: None,
+            base_components: None,
+            base_fixed: None,
+            preprocess: None,
+            ..self.clone()
+        };
+        *self != training
+    }
+
     /// Warns of options that the flow does not take.
     pub(crate) fn warn_of_unused(&self) {
         let preset = self.preset();

@@ -41,6 +41,15 @@ const HIDDEN: usize = 32;
 const LOGISTIC: f64 = 1.702;
 
 impl Dequantize {
+    /// Its name as an option, if it does anything.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Uniform => Some("uniform"),
+            Self::Variational { .. } => Some("variational"),
+        }
+    }
+
     /// The variational one for `dim` columns.
     pub fn variational(dim: usize) -> Self {
         let coupling = |k: usize| {

@@ -7,12 +7,14 @@ mod summary;
 use super::checkpoint::{self, with_record};
 use super::context;
 use super::failure::Failure;
-use super::parts::{Parts, check_whole};
-use super::session::{Dtype, Session, warn};
-use super::settings::Settings;
+use super::interrupt;
+use super::parts::{Parts, check_support, check_whole};
+use super::session::{Dtype, Session, by_name, warn};
+use super::settings::{Settings, Valid};
 use crate::data::{Element, Table};
+use crate::flow::presets::{Intervals, Preset};
 use crate::flow::{AnyModel, Model, Variable};
-use crate::train::{self, HeldOut, State, TrainOptions};
+use crate::train::{self, HeldOut, State, TrainOptions, TrainingRecord};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -59,8 +61,9 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Input(format!("--out {file}: a model is a .safetensors file; name it so")));
     }
     settings.options(s.seed()).check()?;
-    probe(&a.out)?;
     let checkpoint = checkpoint::place(&a.out);
+    probe(&a.out)?;
+    probe(&checkpoint)?;
     let resumed = match &a.from {
         Some(path) => Some(AnyModel::load(path)?),
         None if a.resume => Some(AnyModel::load(&checkpoint)?),
@@ -78,7 +81,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     if single { job.train::<f32>(resumed.as_ref()) } else { job.train::<f64>(resumed.as_ref()) }
 }
 
-/// That the model's folder can be written, asked before training and not after it.
+/// That a file can be written, asked before training and not after it.
 fn probe(model: &Path) -> Result<(), Failure> {
     let folder = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let there = match std::fs::metadata(model) {
@@ -116,6 +119,16 @@ impl<T> Trained<T> {
     }
 }
 
+impl<T: Element> Trained<T> {
+    /// The model as it is kept, and its record.
+    fn finished(&self) -> (Model<T>, TrainingRecord) {
+        let (mut model, mut record) = (self.model.clone(), self.state.record.clone());
+        record.warnings.splice(0..0, self.warnings.clone());
+        model.record = Some(with_record(&self.provenance, &record));
+        (model, record)
+    }
+}
+
 /// A training run with all that it needs.
 struct Job<'a> {
     s: &'a Session,
@@ -131,24 +144,44 @@ impl Job<'_> {
         let (mut table, variables) = context::joint(s, &self.a.data, resumed.map(AnyModel::context))?;
         let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
         match resumed {
-            None => {
-                self.check_support(&table, own)?;
-                self.settings.warn_of_unused();
-            }
+            None => self.settings.warn_of_unused(),
             Some(model) => {
                 // As for every command: the model's columns by name.
                 let names = model.columns().iter().chain(&table.names[own..]).cloned().collect::<Vec<_>>();
-                table = table.in_order_of(&names)?;
+                table = by_name(table, &names)?;
+                if self.a.from.is_some() && self.a.settings.describes_a_model() {
+                    warn(
+                        "--from: the model goes on as it is; options of a new one (its flow, base, preprocessing) are not used",
+                    );
+                }
             }
         }
-        if self.a.dequantize.is_some() || resumed.is_some_and(AnyModel::is_of_whole_numbers) {
-            check_whole(&table, own)?;
-        }
+        let whole = self.a.dequantize.is_some() || resumed.is_some_and(AnyModel::is_of_whole_numbers);
+        let support = resumed.and_then(AnyModel::support).map(|s| Intervals(s.columns.clone()));
+        let preset = match resumed {
+            None => self.settings.preset(),
+            Some(_) => Preset { support, ..Preset::default() },
+        };
+        // Before the rows are divided, so that they can be named as the file has them.
+        let fits = |table: &Table| {
+            // Another number of columns is told by what takes them.
+            if resumed.is_some_and(|m| m.columns().len() != own) {
+                return Ok(());
+            }
+            check_support(table, own, &preset)?;
+            if whole { check_whole(table, own) } else { Ok(()) }
+        };
+        fits(&table)?;
         let parts = Parts::of(s, table, &variables, &self.settings, options.valid)?;
+        for (from, table) in [(&self.settings.valid, &parts.valid), (&self.settings.test, &parts.test)] {
+            if let (Some(Valid::Data(_)), Some(table)) = (from, table) {
+                fits(table)?;
+            }
+        }
         if self.settings.epochs.is_none() {
             options.epochs = TrainOptions::epochs_for(parts.training.rows());
         }
-        if let Some(warning) = parts.discrete().filter(|_| self.a.dequantize.is_none()) {
+        if let Some(warning) = parts.discrete().filter(|_| !whole) {
             warn(&warning);
         }
         let race = match resumed {
@@ -159,7 +192,23 @@ impl Job<'_> {
         let mut best = 0;
         for k in 0..self.a.seeds.get() {
             let options = TrainOptions { seed: options.seed.wrapping_add(u64::from(k)), ..options.clone() };
-            runs.push(self.one(options, &parts, resumed, race.as_ref())?);
+            let run = if interrupt::wanted() && k > 0 {
+                Err(Failure::Interrupted("interrupted".to_owned()))
+            } else {
+                self.one(options, &parts, resumed, race.as_ref())
+            };
+            match run {
+                Ok(run) => runs.push(run),
+                Err(failure) if runs.is_empty() => return Err(failure),
+                // Seeds that have come to their end are not lost.
+                Err(failure) => {
+                    runs[best].finished().0.save(&self.a.out)?;
+                    let (n, out) = (runs.len(), self.a.out.display());
+                    return Err(
+                        failure.with(&format!("; seeds finished before: {n}, the best of them is in {out}"))
+                    );
+                }
+            }
             let (last, worse) =
                 (runs.len() - 1, |a: &Trained<T>, b: &Trained<T>| a.valid_nll() > b.valid_nll());
             if worse(&runs[best], &runs[last]) {
@@ -167,10 +216,7 @@ impl Job<'_> {
             }
         }
         let chosen = &runs[best];
-        let mut model = chosen.model.clone();
-        let mut record = chosen.state.record.clone();
-        record.warnings.splice(0..0, chosen.warnings.clone());
-        model.record = Some(with_record(&chosen.provenance, &record));
+        let (model, record) = chosen.finished();
         model.save(&self.a.out)?;
         checkpoint::save(&self.checkpoint, model, &chosen.state, &chosen.provenance)?;
         self.summary(&runs, best, &record, parts.valid.as_ref().unwrap_or(&parts.training))

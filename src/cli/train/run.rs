@@ -10,7 +10,7 @@ use crate::cli::parts::Parts;
 use crate::cli::progress::Progress;
 use crate::cli::session::warn;
 use crate::data::{Element, Table};
-use crate::flow::{AnyModel, Model};
+use crate::flow::{AnyModel, Dequantize, Model};
 use crate::train::{self, EpochRow, Preprocess, Race, TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
 use serde_json::{Value, json};
@@ -54,7 +54,8 @@ impl Job<'_> {
         let mut lost: Option<Failure> = None;
         let before = state.as_ref().map(|s| s.record.epochs.clone());
         let mut epochs: Vec<EpochRow> = before.unwrap_or_default();
-        let (columns, provenance) = (model.columns.clone(), self.provenance(parts, race, resumed));
+        let provenance = self.provenance(parts, race, resumed, model.flow.dequantize());
+        let columns = model.columns.clone();
         let result = train::fit_from(&mut model.flow, &x, held.as_ref(), &options, state, &mut |epoch| {
             progress.show(epoch.row);
             epochs.push(epoch.row.clone());
@@ -126,12 +127,18 @@ impl Job<'_> {
     }
 
     /// What the record says beside the training itself.
-    fn provenance(&self, parts: &Parts, race: Option<&Race>, resumed: Option<&AnyModel>) -> Value {
+    fn provenance(
+        &self,
+        parts: &Parts,
+        race: Option<&Race>,
+        resumed: Option<&AnyModel>,
+        dequantize: &Dequantize,
+    ) -> Value {
         let before = |key: &str| resumed.filter(|_| self.a.resume)?.record()?.get(key).cloned();
         json!({
             "flow": self.a.from.is_none().then(|| self.settings.preset()),
             "preprocess": race.map(|r| json!(r.chosen)).or_else(|| before("preprocess")),
-            "dequantize": self.a.dequantize.map(|kind| format!("{kind:?}").to_lowercase()),
+            "dequantize": dequantize.name(),
             "race": race.filter(|r| !r.losses.is_empty()).map(|r| {
                 let loss = |(p, loss): &(Preprocess, f64)| json!({ "preprocess": p, "nll": number(*loss) });
                 r.losses.iter().map(loss).collect::<Vec<_>>()

@@ -4,12 +4,13 @@ use super::{Job, Kind, named};
 use crate::cli::checkpoint;
 use crate::cli::failure::Failure;
 use crate::cli::parts::{Parts, whole_numbers};
+use crate::cli::session::warn;
 use crate::data::{Element, Table};
 use crate::flow::bijections::Squash;
 use crate::flow::{AnyModel, Base, Dequantize, Layer, Model};
 use crate::train::{self, Design, Preprocess, Race, State, TrainOptions};
 use eigenflow_linalg::Matrix;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Where a run starts: a model, what to warn of, and the state of an earlier run.
 pub(super) struct Start<T> {
@@ -19,21 +20,6 @@ pub(super) struct Start<T> {
 }
 
 impl Job<'_> {
-    /// That all rows lie where the settings say, before they are split: those of the file are named.
-    pub(super) fn check_support(&self, table: &Table, own: usize) -> Result<(), Failure> {
-        let x = Matrix::from_fn(table.rows(), own, |i, j| table.values[(i, j)]);
-        train::check_support(&self.settings.preset(), &x).map_err(|e| match e {
-            train::Error::OutsideSupport { row, column, value, support } => Failure::Input(format!(
-                "{}: row {}, column '{}' is {value}, outside the support {support} (ends do not belong to it); mend or remove \
-                 the row, or widen --support",
-                table.source,
-                row + 1,
-                table.names[column]
-            )),
-            other => other.into(),
-        })
-    }
-
     /// The preprocessing, chosen by validation unless it is given.
     pub(super) fn race<T: Element>(&self, parts: &Parts, options: &TrainOptions) -> Result<Race, Failure> {
         let (training, valid) = (&parts.training, parts.valid.as_ref());
@@ -112,8 +98,28 @@ impl Job<'_> {
                 format!("--from {file}: the model has {has} columns, {} has {given}", training.source);
             return Err(Failure::Input(message));
         }
+        self.check_dequantize(model.flow.dequantize())?;
         model.columns = training.names[..given].to_vec();
         Ok(Start { model, warnings: Vec::new(), state: None })
+    }
+
+    /// That `--dequantize` says what a model that is trained further does anyway.
+    fn check_dequantize(&self, own: &Dequantize) -> Result<(), Failure> {
+        let same = match self.a.dequantize {
+            None => true,
+            Some(Kind::Uniform) => *own == Dequantize::Uniform,
+            Some(Kind::Variational) => matches!(own, Dequantize::Variational { .. }),
+        };
+        if same {
+            return Ok(());
+        }
+        Err(Failure::Input(format!(
+            "--dequantize: the model that training goes on from {}; leave the option out, or train a new model",
+            own.name().map_or_else(
+                || "is of numbers that are not whole".to_owned(),
+                |own| format!("has --dequantize {own}")
+            )
+        )))
     }
 
     /// The model of a checkpoint, and its state.
@@ -131,6 +137,7 @@ impl Job<'_> {
         if has != given {
             return Err(fail(format!("the checkpoint has {has} columns, {} has {given}", training.source)));
         }
+        self.check_dequantize(model.flow.dequantize())?;
         if checkpoint.record().and_then(|r| r.get("seeds")).and_then(Value::as_u64).is_some_and(|n| n > 1) {
             return Err(fail(
                 "is one of several seeds; give it as --from, which goes on from its weights".into(),
@@ -151,7 +158,21 @@ impl Job<'_> {
                 "the checkpoint is another flow than {name} with these options; give the options it was trained with"
             )));
         }
+        let preprocess = self.a.settings.preprocess.filter(|p| *p != Preprocess::Auto).map(|p| json!(p));
+        let before = checkpoint.record().and_then(|r| r.get("preprocess"));
+        if let (Some(given), Some(before)) = (preprocess, before)
+            && given != *before
+        {
+            return Err(fail(format!(
+                "the checkpoint has --preprocess {}; leave the option out, or train a new model",
+                before.as_str().unwrap_or("of another kind")
+            )));
+        }
         let state = checkpoint::state(&self.checkpoint, checkpoint, options)?;
+        let (rows, had) = (training.rows(), state.record.rows);
+        if rows != had {
+            warn(&format!("{file}: was trained on {had} rows, there are {rows} now: this is another run"));
+        }
         self.s.note(&format!("going on from {file} after {} epochs", state.record.epochs.len()));
         Ok(Start { model, warnings: Vec::new(), state: Some(state) })
     }

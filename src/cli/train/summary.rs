@@ -113,7 +113,7 @@ fn seeds_json<T>(runs: &[Trained<T>], best: usize) -> Value {
     let (valid, test) = figures(runs);
     let spread = |x: &[f64]| {
         let (mean, error) = over_seeds(x);
-        json!({ "mean": number(mean), "standard_error": number(error) })
+        json!({ "mean": number(mean), "standard_error": (x.len() > 1).then(|| number(error)) })
     };
     let each: Vec<Value> = runs
         .iter()

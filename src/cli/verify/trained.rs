@@ -7,7 +7,7 @@ use super::polished::polished;
 use super::rows::{dequantise, gap_to_truth};
 use crate::cli::context;
 use crate::cli::failure::Failure;
-use crate::cli::parts::Parts;
+use crate::cli::parts::{Parts, check_support};
 use crate::cli::progress::Progress;
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
@@ -41,6 +41,7 @@ pub(super) fn trained(
     let (table, variables) = context::joint(s, data, None)?;
     let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
     let mut options = settings.options(s.seed());
+    check_support(&table, own, &settings.preset())?;
     let valid = if table.rows() > 1 { options.valid } else { 0.0 };
     let mut parts = Parts::of(s, table, &variables, settings, valid)?;
     dequantise(s.seed(), &mut parts, &mut notes);

@@ -15,6 +15,7 @@ mod write;
 pub use self::error::FileError;
 pub use self::read::beside;
 
+use super::bijections::Support;
 use super::{Base, Dequantize, Flow, Layer, Variable};
 use eigenflow_linalg::Real;
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,18 @@ impl AnyModel {
             Self::F32(model) => model.flow.context(),
             Self::F64(model) => model.flow.context(),
         }
+    }
+
+    /// Where its data may lie, if not everywhere.
+    pub fn support(&self) -> Option<&Support> {
+        let layers = match self {
+            Self::F32(model) => model.flow.layers(),
+            Self::F64(model) => model.flow.layers(),
+        };
+        layers.iter().find_map(|layer| match layer {
+            Layer::Support(support) => Some(support),
+            _ => None,
+        })
     }
 
     /// The model in the precision asked for. From `f32` to `f64` it is exact.

@@ -9,6 +9,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 impl<T: Real> Model<T> {
+    /// The version of the format that the model's file has: the oldest that can hold it.
+    pub fn format_version(&self) -> u32 {
+        let flow = &self.flow;
+        let plain = flow.base().is_standard() && flow.context().is_empty() && flow.dequantize().is_none();
+        if plain { PLAIN } else { FORMAT_VERSION }
+    }
+
     /// The bytes of the model's file: the same for the same model.
     ///
     /// # Errors
@@ -21,9 +28,8 @@ impl<T: Real> Model<T> {
     fn to_bytes_with(&self, beside: &[(String, &[T])]) -> Result<Vec<u8>, FileError> {
         let (base, context) = (self.flow.base().clone(), self.flow.context().to_vec());
         let dequantize = self.flow.dequantize().clone();
-        let plain = base.is_standard() && context.is_empty() && dequantize.is_none();
         let header = Header {
-            format_version: if plain { PLAIN } else { FORMAT_VERSION },
+            format_version: self.format_version(),
             dim: self.flow.dim(),
             dtype: T::NAME.to_owned(),
             layers: self.flow.layers().to_vec(),

@@ -212,10 +212,14 @@ fn elementwise(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) -> 
         count += w.shape(&name)?.get(1).copied().unwrap_or(1);
     }
     let transformer = transformer(w, &first, count, settings)?;
+    let lengths = phi(&transformer);
+    // Before there is room for them: a damaged file may ask for any.
+    let given = (lengths.iter().enumerate())
+        .map(|(k, &length)| w.take(&format!("{prefix}phi.{k}"), &phi_shape(&transformer, d, length)))
+        .collect::<Result<Vec<_>, Error>>()?;
     let mut rows = vec![0.0; count * d];
     let mut at = 0;
-    for (k, length) in phi(&transformer).into_iter().enumerate() {
-        let given = w.take(&format!("{prefix}phi.{k}"), &phi_shape(&transformer, d, length))?;
+    for (length, given) in lengths.into_iter().zip(given) {
         for (i, v) in given.into_iter().enumerate() {
             rows[i / length * count + at + i % length] = v;
         }
