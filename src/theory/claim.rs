@@ -88,6 +88,9 @@ pub trait Claim: Send + Sync {
     }
 }
 
+/// A tolerance above this part of what is compared would hide an error as large as that.
+const LARGEST: f64 = 0.1;
+
 impl Outcome {
     /// An outcome that is decided by comparing an error with a tolerance: `error <= tolerance`
     /// holds; anything else, NaN included, fails.
@@ -104,6 +107,25 @@ impl Outcome {
         }
         .figure("error", error)
         .figure("tolerance", tolerance)
+    }
+
+    /// The same, but undecided where it holds although it could hardly have failed: where the tolerance is more than a tenth of
+    /// `size`, which an error of the claim would have.
+    ///
+    /// ```
+    /// use eigenflow::theory::{Outcome, Verdict};
+    /// assert_eq!(Outcome::decide("L2", 0.0, 1e-9).resolving(1e-9, 1.0).verdict, Verdict::Holds);
+    /// assert!(matches!(Outcome::decide("L2", 0.0, 1e9).resolving(1e9, 1.0).verdict, Verdict::Undecided(_)));
+    /// assert_eq!(Outcome::decide("L2", 1e10, 1e9).resolving(1e9, 1.0).verdict, Verdict::Fails);
+    /// ```
+    #[must_use]
+    pub fn resolving(mut self, tolerance: f64, size: f64) -> Self {
+        if self.verdict == Verdict::Holds && !(tolerance <= LARGEST * size) {
+            self.verdict = Verdict::Undecided(format!(
+                "out of range: a tolerance of {tolerance:.1e} would hide an error of {size:.1e}"
+            ));
+        }
+        self
     }
 
     /// An outcome without a decision.

@@ -177,7 +177,17 @@ fn what_overflows_is_out_of_range() {
         .map(|i| m.error[i] / (m.eps * (m.norm[i] + z.row(i)[0].hypot(z.row(i)[1]))))
         .fold(0.0, f64::max);
     assert!(values > 1e3, "{values}");
-    holds(&S6::judge(&[("ill".to_owned(), m)]));
+    holds(&S6::judge(&[("ill".to_owned(), m.clone())]));
+    // Half of the claim is not the claim.
+    for half in 0..2 {
+        let mut blind = m.clone();
+        for p in &mut blind.passages {
+            *[&mut p.round_trip, &mut p.log_det][half] = 1e18;
+        }
+        let o = S6::judge(&[("half".to_owned(), blind)]);
+        let hidden = ["round trip", "log-determinant"][half];
+        assert!(matches!(&o.verdict, Verdict::Undecided(r) if r.contains(hidden)), "{o:#?}");
+    }
 }
 
 #[test]
@@ -199,7 +209,14 @@ fn a_wrong_gradient_or_moment_fails() {
         // The gradient of another weight.
         let (a, b) =
             (Moments::measure(&flow, &x, 0.1).unwrap(), Moments::measure(&flow, &x, 0.1001).unwrap());
-        fails(&S2a::judge(&Moments { tape: b.tape, ..a }));
+        fails(&S2a::judge(&Moments { tape: b.tape, ..a.clone() }));
+        // No number at all, and a tolerance that would let anything pass.
+        fails(&S2a::judge(&Moments { tape: Matrix::new(3, 3, vec![f64::NAN; 9]), ..a.clone() }));
+        let blind = S2a::judge(&Moments { rounding: 0.5, ..a });
+        assert!(
+            matches!(&blind.verdict, Verdict::Undecided(r) if r.starts_with("out of range")),
+            "{blind:#?}"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the penalty does to a covariance, and how it is undone: against closed forms.
 
 use eigenflow::flow::Flow;
+use eigenflow::flow::bijections::{Affine, Form, Interval, Support};
 use eigenflow::flow::presets::{Name, Preset};
 use eigenflow::random::generator;
 use eigenflow::report::{html, stability::section};
@@ -48,6 +49,35 @@ fn covariance(x: &Matrix<f64>) -> Matrix<f64> {
 
 fn distance(a: &Matrix<f64>, b: &Matrix<f64>) -> f64 {
     Matrix::from_fn(a.rows(), a.cols(), |i, j| a[(i, j)] - b[(i, j)]).norm()
+}
+
+/// Units of columns that are nine orders of magnitude apart: the covariance of the small ones keeps its digits.
+#[test]
+fn deshrinking_keeps_small_columns() {
+    let units = [1e5, 1.0, 1e-4];
+    let given = rows(200, 3, 0, 5);
+    let x = Matrix::from_fn(200, 3, |i, j| units[j] * given[(i, j)]);
+    let (flow, _) = optimum(&x, 0.05);
+    let (sigma, row) = (covariance(&x), Matrix::new(1, 3, x.row(0).to_vec()));
+    let back = deshrunk_covariance(&flow, &row, 0.05).unwrap().matrix(0);
+    for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {
+        let unit = (sigma[(i, i)] * sigma[(j, j)]).sqrt();
+        assert!((back[(i, j)] - sigma[(i, j)]).abs() < 1e-7 * unit, "{i} {j}: {back:?} {sigma:?}");
+    }
+}
+
+/// Noise is added in training units: behind a logarithm with `ln x ~ N(0, 4)` the estimate is `x^(1 - 2α/4)`.
+#[test]
+fn denoising_is_done_in_training_units() {
+    let line = Support { columns: vec![Interval::POSITIVE] };
+    let mut flow = Flow::<f64>::new(vec![line.into(), Affine::new(1, Form::Full).into()], 1, 0).unwrap();
+    flow.parameters_mut().iter_mut().find(|p| p.name == "layers.1.weight").unwrap().data[0] = 0.5;
+    let x = Matrix::new(3, 1, vec![0.2, 1.0, 7.0]);
+    let got = denoised(&flow, &x, 0.3).unwrap();
+    for i in 0..3 {
+        let exact = x[(i, 0)].powf(1.0 - 0.15);
+        assert!((got[(i, 0)] - exact).abs() < 1e-14 * exact, "{} for {exact}", got[(i, 0)]);
+    }
 }
 
 proptest! {

@@ -34,6 +34,7 @@ impl L5 {
         let above = (kappa * kappa / bound - 1.0).max(0.0);
         let error = if kappa.is_nan() { f64::NAN } else { error.max(above) };
         Outcome::decide("L5", error, tolerance)
+            .resolving(tolerance, 1.0)
             .predicted(format!("κ² = {predicted:.6e} <= {bound:.6e} at α = {:.0e}", optimum.alpha))
             .measured(format!("κ² = {:.6e}", kappa * kappa))
             .tolerance(format!("{tolerance:.1e} relative: certified gradient and rounding"))

@@ -241,7 +241,9 @@ impl L7 {
             return Outcome::undecided("L7", format!("not stationary: gradient {:.1e}", stack.gradient));
         }
         let error = off.fold(0.0, larger);
+        let smallest = predicted.iter().copied().fold(f64::INFINITY, f64::min);
         Outcome::decide("L7", error, stack.tolerance)
+            .resolving(stack.tolerance, smallest)
             .predicted(format!("λs² + 2α s^{{2/{}}} = 1 at α = {:.0e}", stack.layers, stack.alpha))
             .measured(format!("{} singular values off by {error:.1e}", predicted.len()))
             .tolerance(format!("{:.1e}: gradient over curvature, rounding", stack.tolerance))

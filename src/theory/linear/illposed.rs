@@ -87,6 +87,7 @@ impl Scaling {
                 Outcome::undecided("L6", "requires log-densities whose rounding is known")
             }
             Ok((measured, tolerance)) => Outcome::decide("L6", (measured - gain).abs(), tolerance)
+                .resolving(tolerance, gain.abs())
                 .predicted(format!("gain {} log {} = {gain:.6}", self.null, self.factor))
                 .measured(format!("gain {measured:.6} nats"))
                 .tolerance(format!("{tolerance:.1e}: rounding of the log-density"))
@@ -143,6 +144,7 @@ pub fn noise_law(dim: usize, rank: usize, seed: u64, shift: f64) -> Outcome {
         let slope = (la - lb) / step;
         let bound = 0.5 * rank as f64 * a * a / step + (ra + rb + gamma(n) * null) / step;
         let outcome = Outcome::decide("L6", (slope - null).abs(), bound)
+            .resolving(bound, null)
             .predicted(format!("dNLL/d log σ = {null}"))
             .measured(format!("{slope:.6} from σ = {a} to {b}"))
             .tolerance(format!("{bound:.1e}: d σ²/(2 λ_d Δ log σ), rounding"));

@@ -42,6 +42,7 @@ impl L2 {
         match tolerance(optimum) {
             Err(e) => Outcome::undecided("L2", format!("out of range: {e}")),
             Ok(tolerance) => Outcome::decide("L2", (measured - predicted).abs(), tolerance)
+                .resolving(tolerance, optimum.rows.cols() as f64)
                 .predicted(format!("{predicted:.6} nats in training units"))
                 .measured(format!("{measured:.6} nats"))
                 .tolerance(format!("{tolerance:.1e}: certified gradient and rounding"))

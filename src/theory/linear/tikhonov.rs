@@ -21,6 +21,8 @@ impl L4 {
                 let ratio = if errors.iter().any(|e| e.1.is_nan()) { f64::NAN } else { ratio };
                 let show = |e: &(&str, f64, f64)| format!("{} {:.1e}", e.0, e.1);
                 let mut outcome = Outcome::decide("L4", ratio, 1.0)
+                    .resolving(errors[0].2, 1.0)
+                    .resolving(errors[1].2, optimum.rows.cols() as f64)
                     .predicted(format!("JᵀJ = (Σ + 2αI)⁻¹ at α = {:.0e}", optimum.alpha))
                     .measured(errors.iter().map(show).collect::<Vec<_>>().join(", "))
                     .tolerance(format!("matrix {:.1e}, nats {:.1e}", errors[0].2, errors[1].2))

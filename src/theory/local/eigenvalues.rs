@@ -137,7 +137,9 @@ impl Eigenpairs {
                 followed.iter().map(|i| off(i).powi(2)).sum::<f64>().sqrt()
             })
             .collect();
-        let order = Order::fit(&series.eps, &error, &floor, &usable, p);
+        // What a wrong eigenvalue would be mistaken by.
+        let apart = followed.iter().fold(f64::INFINITY, |g, &i| g.min(self.gap(i)));
+        let order = Order::fit(&series.eps, &error, &floor, &vec![apart; floor.len()], &usable, p);
         let mut within = true;
         // Coefficient of ε⁴ by the second divided difference in ε² of S at three radii.
         let fourth = |r: usize| {

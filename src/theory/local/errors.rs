@@ -16,6 +16,8 @@ pub struct Errors {
     pub eps: Vec<f64>,
     /// Bound of rounding and cubature.
     pub floor: Vec<f64>,
+    /// `‖J_g J_gᵀ‖`.
+    size: f64,
     /// `‖S(ε) - J_g J_gᵀ‖`.
     pub leading: Vec<f64>,
     /// `‖S(ε) - J_g J_gᵀ - ε²K‖`.
@@ -52,7 +54,7 @@ impl Errors {
             })
             .collect();
         let (eps, floor, usable) = (eps.clone(), series.floor.clone(), series.usable.clone());
-        Self { eps, floor, leading, remainder, richardson, usable, dominant }
+        Self { eps, floor, size: limit.norm(), leading, remainder, richardson, usable, dominant }
     }
 
     /// The orders of the three errors. `p` is the false-alarm rate of each.
@@ -60,10 +62,12 @@ impl Errors {
         let (eps, floor) = (&self.eps, &self.floor);
         let pairs = self.richardson.len();
         let pair_floor: Vec<f64> = (0..pairs).map(|i| (4.0 * floor[i + 2] + floor[i]) / 3.0).collect();
+        let size = vec![self.size; eps.len()];
+        let (near, usable) = (&eps[..pairs], &self.usable[..pairs]);
         Orders {
-            leading: Order::fit(eps, &self.leading, floor, &self.dominant, p),
-            remainder: Order::fit(eps, &self.remainder, floor, &self.usable, p),
-            richardson: Order::fit(&eps[..pairs], &self.richardson, &pair_floor, &self.usable[..pairs], p),
+            leading: Order::fit(eps, &self.leading, floor, &size, &self.dominant, p),
+            remainder: Order::fit(eps, &self.remainder, floor, &size, &self.usable, p),
+            richardson: Order::fit(near, &self.richardson, &pair_floor, &size, usable, p),
         }
     }
 

@@ -4,6 +4,8 @@ use super::student::t_quantile;
 
 /// An error counts as resolved when it exceeds its rounding and cubature floor by this factor.
 pub const RESOLVED: f64 = 30.0;
+/// Errors count as rounding only where those that are resolved would be a smaller part of what is compared.
+const HIDDEN: f64 = 0.1;
 /// Points of a fit: the finest resolved ones, at most this many.
 const MOST: usize = 7;
 /// Fewer points are no fit.
@@ -43,15 +45,16 @@ impl Order {
         !matches!(self, Self::Unclear(_))
     }
 
-    /// Fits the finest resolved points. `floor` bounds rounding and cubature in each error; points at
-    /// which `usable` is false are left out. `p` is the false-alarm rate of the interval.
-    pub fn fit(eps: &[f64], error: &[f64], floor: &[f64], usable: &[bool], p: f64) -> Self {
+    /// Fits the finest resolved points. `floor` bounds rounding and cubature in each error, `size` is how large what is compared is
+    /// at each radius; points at which `usable` is false are left out. `p` is the false-alarm rate of the interval.
+    pub fn fit(eps: &[f64], error: &[f64], floor: &[f64], size: &[f64], usable: &[bool], p: f64) -> Self {
         let resolved = |&k: &usize| usable[k] && error[k] > RESOLVED * floor[k];
         let mut at: Vec<usize> = (0..eps.len()).filter(resolved).collect();
         at.sort_by(|&a, &b| eps[a].total_cmp(&eps[b]));
         at.truncate(MOST);
         if at.len() < LEAST {
-            let quiet = (0..eps.len()).filter(|&k| usable[k] && error[k] <= RESOLVED * floor[k]).count();
+            let seen = |&k: &usize| usable[k] && RESOLVED * floor[k] <= HIDDEN * size[k];
+            let quiet = (0..eps.len()).filter(seen).filter(|&k| error[k] <= RESOLVED * floor[k]).count();
             return if quiet >= LEAST {
                 Self::Rounding
             } else {
@@ -75,5 +78,28 @@ impl Order {
             return Self::Unclear("no clean power of the radius: the asymptotic regime is not reached");
         }
         Self::Fitted { slope, half_width }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(error: impl Fn(f64) -> f64, floor: f64, size: f64) -> Order {
+        let eps: Vec<f64> = (0..12).map(|k| 0.5_f64.powi(k)).collect();
+        let error: Vec<f64> = eps.iter().map(|e| error(*e)).collect();
+        Order::fit(&eps, &error, &[floor; 12], &[size; 12], &[true; 12], 1e-3)
+    }
+
+    /// `ε⁴` above its floor has order 4; what is below it is rounding where the floor is small beside what is compared, and nothing
+    /// elsewhere.
+    #[test]
+    fn rounding_is_no_excuse_for_anything() {
+        assert!(
+            matches!(fit(|e| e.powi(4), 1e-12, 1.0), Order::Fitted { slope, .. } if (slope - 4.0).abs() < 1e-6)
+        );
+        assert_eq!(fit(|_| 0.0, 1e-12, 1.0), Order::Rounding);
+        assert!(!fit(|_| 0.5, 0.1, 1.0).is_clear());
+        assert!(!fit(|_| 0.0, 1e-12, 1e-11).is_clear());
     }
 }

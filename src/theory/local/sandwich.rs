@@ -16,8 +16,8 @@ pub struct Sandwich;
 /// The statistics of one check: how far each is from its prediction, studentised.
 #[derive(Clone, Debug)]
 struct Statistics {
-    /// Two-sided: these means are zero.
-    zero: Vec<Blocks>,
+    /// Two-sided, of Stein's identity and of the two-point one: these means are zero.
+    zero: [Vec<Blocks>; 2],
     /// One-sided: these are not negative.
     positive: [Blocks; 2],
     /// Rounding of any of them.
@@ -27,31 +27,37 @@ struct Statistics {
 impl Sandwich {
     /// The verdict on the moments of blocks of draws.
     ///
-    /// Every statistic is a mean over independent blocks; it is off where it exceeds `t s + rounding`, `t` the quantile at
-    /// the false-alarm rate of [`alarm::rate`]. One whose variance sits in one block is left out.
+    /// Every statistic is a mean over independent blocks; it is off where what rounding leaves of it, studentised and with its skewness
+    /// removed ([`Blocks::score`]), exceeds the quantile at the false-alarm rate of [`alarm::rate`]. One whose variance sits in one block is left out.
     ///
     /// # Errors
     /// Those of the symmetric eigensolver.
     pub fn judge(blocks: &[Block]) -> Result<Outcome, Error> {
         let statistics = Self::statistics(blocks)?;
-        let count = statistics.zero.len() + statistics.positive.len();
+        let [stein, two_point] = &statistics.zero;
+        let count = stein.len() + two_point.len() + statistics.positive.len();
         let p = alarm::rate(count);
         let allowed = |b: &Blocks| b.quantile(p) * b.error + statistics.floor;
-        let two_sided = statistics.zero.iter().map(|b| (b, b.mean.abs()));
-        let one_sided = statistics.positive.iter().map(|b| (b, -b.mean));
+        let score = |b: &Blocks| b.score(statistics.floor) / b.quantile(p);
+        let two_sided = stein.iter().chain(two_point).map(|b| (b, b.mean.abs(), score(b).abs()));
+        let one_sided = statistics.positive.iter().map(|b| (b, -b.mean, -score(b)));
         let (mut worst, mut stable) = ((f64::NEG_INFINITY, 0.0, 0.0), 0);
-        for (b, error) in two_sided.chain(one_sided) {
+        for (b, error, ratio) in two_sided.chain(one_sided) {
             // An unstable one may not pass, but what is not a number fails.
             if b.stable || !error.is_finite() {
                 stable += 1;
-                let ratio = error / allowed(b);
                 if !f64::is_nan(worst.0) && !(ratio <= worst.0) {
                     worst = (ratio, error, allowed(b));
                 }
             }
         }
         let mut outcome = Outcome::decide("G3", worst.0, 1.0);
-        if 2 * stable < count {
+        // Each part of the claim has to be seen, most of its entries and both ends of the sandwich.
+        let seen = |part: &[Blocks], least: usize| part.iter().filter(|b| b.stable).count() >= least;
+        let all = seen(stein, stein.len().div_ceil(2))
+            && seen(two_point, two_point.len().div_ceil(2))
+            && seen(&statistics.positive, 2);
+        if !all && outcome.verdict == Verdict::Holds || 2 * stable < count {
             outcome.verdict =
                 Verdict::Undecided("requires stable variances: single draws dominate".to_owned());
         }
@@ -91,13 +97,17 @@ impl Sandwich {
     }
 
     fn statistics(blocks: &[Block]) -> Result<Statistics, Error> {
-        let mut zero = entries(blocks, |b| difference(&b.stein, &b.slope), false);
-        zero.extend(entries(blocks, |b| difference(&b.two_point, &b.covariance), true));
+        let stein = entries(blocks, |b| difference(&b.stein, &b.slope), false);
+        let two_point = entries(blocks, |b| difference(&b.two_point, &b.covariance), true);
         let upper = least(blocks, |b| difference(&b.outer, &b.covariance))?;
         let lower = least(blocks, |b| difference(&b.covariance, &b.inner))?;
         let size = average(blocks, |b| b.outer.clone()).norm();
         let m = blocks[0].outer.rows();
-        Ok(Statistics { zero, positive: [upper, lower], floor: gamma(64 * m) * (size + size.sqrt()) })
+        Ok(Statistics {
+            zero: [stein, two_point],
+            positive: [upper, lower],
+            floor: gamma(64 * m) * (size + size.sqrt()),
+        })
     }
 
     fn decide(cx: &Context<'_>, error: &JacobianError) -> Result<Outcome, Error> {

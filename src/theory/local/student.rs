@@ -46,6 +46,8 @@ pub struct Blocks {
     pub error: f64,
     /// Degrees of freedom, one less than blocks.
     pub freedom: usize,
+    /// Skewness of the mean, `Σ d³ / (Σ d²)^{3/2}` over the deviations `d` of the blocks.
+    pub skewness: f64,
     /// Whether no block holds more than 40 % of the squared deviations.
     pub stable: bool,
 }
@@ -66,12 +68,35 @@ impl Blocks {
         let mean = values.iter().sum::<f64>() / n;
         let squares: Vec<f64> = values.iter().map(|v| (v - mean).powi(2)).collect();
         let total: f64 = squares.iter().sum();
+        let cubes: f64 = values.iter().map(|v| (v - mean).powi(3)).sum();
+        let skewness = if total > 0.0 { cubes / total.powf(1.5) } else { 0.0 };
         let largest = squares.iter().fold(0.0_f64, |m, s| m.max(*s));
         let freedom = values.len().saturating_sub(1).max(1);
-        Self { mean, error: (total / (freedom as f64 * n)).sqrt(), freedom, stable: largest <= SHARE * total }
+        let error = (total / (freedom as f64 * n)).sqrt();
+        Self { mean, error, freedom, skewness, stable: largest <= SHARE * total }
     }
 
-    /// The `x` with `P(|mean - expectation| > x error) = p`.
+    /// The mean over its error, beyond what `slack` explains, with its skewness removed as [`super::studentised`] does: to be compared with
+    /// [`Blocks::quantile`]. NaN where the mean is.
+    ///
+    /// ```
+    /// use eigenflow::theory::local::Blocks;
+    /// // Mean 2, error 1, no skewness.
+    /// assert_eq!(Blocks::of(&[1.0, 3.0]).score(0.5), 1.5);
+    /// // Values that reach far up: a mean below zero is more of a surprise than one above.
+    /// let far_up = Blocks::of(&[0.0, 0.0, 0.0, 4.0]);
+    /// assert!(far_up.score(0.0) > far_up.mean / far_up.error);
+    /// ```
+    pub fn score(&self, slack: f64) -> f64 {
+        let beyond = self.mean.abs() - slack;
+        if beyond <= 0.0 {
+            return 0.0;
+        }
+        let (t, skew) = (self.mean.signum() * beyond / self.error, self.skewness);
+        if skew.abs() < 1e-6 { t } else { ((1.0 + skew * t / 3.0).powi(3) - 1.0) / skew + skew / 6.0 }
+    }
+
+    /// The `x` with `P(|score| > x) = p` where the expectation is zero.
     pub fn quantile(&self, p: f64) -> f64 {
         t_quantile(p, self.freedom)
     }

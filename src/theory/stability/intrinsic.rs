@@ -164,9 +164,11 @@ impl D1 {
         let blocks = Blocks::of(&curvature.chunks_exact(size).map(mean).collect::<Vec<_>>());
         // In units of what FLIPD would take off at the scale of the curvature itself.
         let size = mean(&curvature.iter().map(|c| c.abs()).collect::<Vec<_>>());
-        let (error, tolerance) = ((blocks.mean / size).abs(), blocks.quantile(p) * blocks.error / size);
+        let (error, tolerance) =
+            (blocks.score(0.0).abs() * blocks.error / size, blocks.quantile(p) * blocks.error / size);
         let outcome = if blocks.stable || !error.is_finite() {
-            Outcome::decide("D1", error, tolerance)
+            // The mean is at most the mean size: a tolerance above half of that could not be exceeded by much.
+            Outcome::decide("D1", error, tolerance).resolving(tolerance, 5.0)
         } else {
             Outcome::undecided("D1", "requires a Laplacian of finite variance: one block holds most of it")
         };
@@ -182,6 +184,7 @@ impl D1 {
         let worst = found.iter().max_by(|a, b| ratio(a).total_cmp(&ratio(b)));
         let Some(l) = worst else { return Outcome::undecided("D1", "requires data") };
         let mut outcome = Outcome::decide("D1", l.error(), l.tolerance)
+            .resolving(l.tolerance, 1.0)
             .predicted("linear optimum: effective dimension = onset = Σh, LIDL = FLIPD = Σ(2h - h²)")
             .measured(format!("apart by {:.1e} at α = {:.1e}, {} weights", l.error(), l.alpha, found.len()))
             .tolerance(format!("{:.1e}: certificate of the optimum, rounding", l.tolerance));

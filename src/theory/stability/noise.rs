@@ -172,7 +172,9 @@ impl NoiseExpansion {
     /// The order of what is left, for a given slope: at least 4 for the right one.
     pub fn order(&self, slope: f64, p: f64) -> Order {
         let usable = vec![true; self.sigma.len()];
-        Order::fit(&self.sigma, &self.remainder(slope), &self.floor, &usable, p)
+        let terms = self.norm.abs() + self.bend.abs() + self.log_det.abs();
+        let size: Vec<f64> = self.sigma.iter().map(|s| 0.5 * s * s * terms).collect();
+        Order::fit(&self.sigma, &self.remainder(slope), &self.floor, &size, &usable, p)
     }
 }
 

@@ -5,8 +5,8 @@ use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::theory::linear::Spectrum;
 use eigenflow_autodiff::Program;
-use eigenflow_linalg::eigen::eigh;
-use eigenflow_linalg::lu::{inverse, inverse_batch};
+use eigenflow_linalg::lu::inverse_batch;
+use eigenflow_linalg::svd::{SvdKind, svd_batch};
 use eigenflow_linalg::{Batch, Matrix};
 
 /// Ledoit and Wolf's shrinkage of a sample covariance towards a multiple of the identity.
@@ -44,9 +44,8 @@ pub fn ledoit_wolf(rows: &Matrix<f64>, spectrum: &Spectrum) -> LedoitWolf {
     LedoitWolf { shrinkage, mean_variance, alpha }
 }
 
-/// `(JᵀJ)⁻¹ - 2α P` of every row, in data units, with negative eigenvalues set to zero: the local covariance without what
-/// the penalty `alpha` (training units) added to it. `P = (J_pᵀ J_p)⁻¹` for the Jacobian `J_p` of the preprocessing:
-/// `diag(σ²)` where that is a standardisation.
+/// `J_p⁻¹ ((JᵀJ)⁻¹ - 2α I) J_p⁻ᵀ` of every row, in data units: the local covariance without what the penalty `alpha` added to it in
+/// training units, where `J` is the Jacobian of the core and negative eigenvalues are set to zero; `J_p` is that of the preprocessing.
 ///
 /// At a linear optimum this is the sample covariance, exactly (L4); elsewhere it is so up to the curvature of the flow.
 ///
@@ -54,57 +53,58 @@ pub fn ledoit_wolf(rows: &Matrix<f64>, spectrum: &Spectrum) -> LedoitWolf {
 /// As [`Flow::normalize`]; a singular Jacobian.
 pub fn deshrunk_covariance(flow: &Flow<f64>, x: &Matrix<f64>, alpha: f64) -> Result<Batch<f64>, Error> {
     let d = flow.dim();
-    let generated = inverse_batch(&jacobians(flow, x, Direction::Normalize, Route::Push)?)?;
-    let units = units(flow, x)?;
+    let h = to_training_units(flow, x)?;
+    let core = flow.part(flow.core())?;
+    // `J⁻¹ = U S Vᵀ`: small scales keep their digits, which they would not in the sum of two matrices in data units.
+    let back = inverse_batch(&jacobians(&core, &h, Direction::Normalize, Route::Push)?)?;
+    let back = svd_batch(&back, SvdKind::Thin)?;
+    let before = match flow.preprocessing() {
+        0 => None,
+        n => Some(inverse_batch(&jacobians(&flow.part(0..n)?, x, Direction::Normalize, Route::Push)?)?),
+    };
     let mut out = Batch::zeros(x.rows(), d, d);
-    for (row, p) in units.iter().enumerate() {
-        let g = generated.matrix(row);
-        let local = g.mul(&g.transpose());
-        let e = eigh(&Matrix::from_fn(d, d, |i, j| {
-            0.5 * (local[(i, j)] + local[(j, i)]) - 2.0 * alpha * p[(i, j)]
-        }))?;
-        let root = Matrix::from_fn(d, d, |i, k| e.vectors[(i, k)] * e.values[k].max(0.0).sqrt());
+    for row in 0..x.rows() {
+        let u = back.u.matrix(row);
+        let kept = |k: usize| (back.s[(row, k)].powi(2) - 2.0 * alpha).max(0.0).sqrt();
+        let root = Matrix::from_fn(d, d, |i, k| u[(i, k)] * kept(k));
+        let root = before.as_ref().map_or_else(|| root.clone(), |p| p.matrix(row).mul(&root));
         let at = row * d * d;
         out.data_mut()[at..at + d * d].copy_from_slice(root.mul(&root.transpose()).data());
     }
     Ok(out)
 }
 
-/// `x + 2α P ∇ₓ log p(x)` of every row, with `P` as in [`deshrunk_covariance`]: Tweedie's estimate of what a row was before
-/// noise of variance `2α` (training units) was added.
+/// Tweedie's estimate of what each row was before noise of variance `2α` was added, in training units: `g_p(h + 2α ∇ log p(h))`, for
+/// `h = f_p(x)` behind the preprocessing `f_p` with inverse `g_p`, and the density `p` of the core.
 ///
-/// At a linear optimum it is the Wiener filter: along the axis `i` it shrinks by `λ_i / (λ_i + 2α)`.
+/// Where columns are standardised that is `x + 2α diag(σ²) ∇ₓ log p(x)`. At a linear optimum it is the Wiener filter: along the axis `i`
+/// it shrinks by `λ_i / (λ_i + 2α)`.
 ///
 /// # Errors
-/// As [`Flow::normalize`].
+/// As [`Flow::normalize`] and [`Flow::generate`].
 pub fn denoised(flow: &Flow<f64>, x: &Matrix<f64>, alpha: f64) -> Result<Matrix<f64>, Error> {
     flow.check_rows("data", x)?;
     let d = flow.dim();
+    let h = to_training_units(flow, x)?;
+    let core = flow.part(flow.core())?;
     let program = Program::try_record(|r| {
         let input = r.batch(d);
-        let params = flow.declare(r);
-        let log_p = flow.record_log_density(&params, input, 0..flow.layers().len());
+        let params = core.declare(r);
+        let log_p = core.record_log_density(&params, input, 0..core.layers().len());
         r.gradient(log_p, &[input])
     })?;
-    let score = flow.replay(&program, x)?.pop().unwrap_or_default();
-    let units = units(flow, x)?;
-    let step = |row: usize, i: usize| -> f64 {
-        let own = &score[row * d..(row + 1) * d];
-        (0..d).map(|j| units[row][(i, j)] * own[j]).sum()
-    };
-    Ok(Matrix::from_fn(x.rows(), d, |row, i| x[(row, i)] + 2.0 * alpha * step(row, i)))
+    let score = core.replay(&program, &h)?.pop().unwrap_or_default();
+    let moved = Matrix::from_fn(x.rows(), d, |row, i| h[(row, i)] + 2.0 * alpha * score[row * d + i]);
+    match flow.preprocessing() {
+        0 => Ok(moved),
+        n => flow.part(0..n)?.generate(&flow.with_contexts_of(moved, x)?),
+    }
 }
 
-/// `P = J_p⁻¹ J_p⁻ᵀ` of every row: the covariance, in data units, of unit noise in training units.
-fn units(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<Matrix<f64>>, Error> {
-    if flow.preprocessing() == 0 {
-        return Ok(vec![Matrix::identity(flow.dim()); x.rows()]);
+/// Rows behind the preprocessing, with their contexts.
+fn to_training_units(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Matrix<f64>, Error> {
+    match flow.preprocessing() {
+        0 => Ok(x.clone()),
+        n => flow.with_contexts_of(flow.part(0..n)?.normalize(x)?.0, x),
     }
-    let before = flow.part(0..flow.preprocessing())?;
-    let j = jacobians(&before, x, Direction::Normalize, Route::Push)?;
-    let one = |row| {
-        let back = inverse(&j.matrix(row))?;
-        Ok(back.mul(&back.transpose()))
-    };
-    (0..x.rows()).map(one).collect()
 }

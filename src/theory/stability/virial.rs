@@ -120,7 +120,7 @@ impl Moments {
         let moments = 4.0 * gamma(n + 2 * d) * latent.max(1.0) * (work * scale).sqrt();
         let penalty = 4.0 * alpha * gamma(n + 4 * d) * w.norm().powi(2) * before;
         let of_inverse = gamma(4 * d) * (d as f64).sqrt() * condition_number(&w)?;
-        let stationary = norm2(&tape)? + gradient.gradients[1].norm();
+        let stationary = spectral(&tape)? + gradient.gradients[1].norm();
         Ok(Self {
             direct,
             tape,
@@ -139,7 +139,7 @@ impl Moments {
 
     fn gap(&self) -> Result<f64, eigenflow_linalg::Error> {
         let d = self.direct.rows();
-        norm2(&Matrix::from_fn(d, d, |i, j| self.tape[(i, j)] - self.direct[(i, j)]))
+        spectral(&Matrix::from_fn(d, d, |i, j| self.tape[(i, j)] - self.direct[(i, j)]))
     }
 
     /// `max(‖E[ffᵀ] + 2αE[JJᵀ] - I‖₂, |E f|)`.
@@ -149,12 +149,21 @@ impl Moments {
     }
 }
 
+/// The spectral norm; NaN where an entry is not finite, so that a broken gradient fails the claim.
+fn spectral(a: &Matrix<f64>) -> Result<f64, eigenflow_linalg::Error> {
+    if a.check_finite("S2").is_err() { Ok(f64::NAN) } else { norm2(a) }
+}
+
 impl S2a {
     /// The verdict on both sides.
     pub fn judge(moments: &Moments) -> Outcome {
         match moments.gap() {
             Err(e) => Outcome::undecided("S2a", format!("out of range: {e}")),
+            Ok(_) if !moments.rounding.is_finite() => {
+                Outcome::undecided("S2a", "out of range: latents whose squares overflow")
+            }
             Ok(gap) => Outcome::decide("S2a", gap, moments.rounding)
+                .resolving(moments.rounding, 1.0)
                 .predicted("G_W Wᵀ + G_b bᵀ = E[ffᵀ] + 2αE[JJᵀ] - I")
                 .measured(format!("apart by {gap:.1e} on {} rows", moments.rows))
                 .tolerance(format!("{:.1e}: rounding", moments.rounding)),
@@ -171,7 +180,7 @@ impl S2b {
         };
         let tolerance = moments.stationary + moments.rounding;
         let outcome = if moments.is_stationary() {
-            Outcome::decide("S2b", residual, tolerance)
+            Outcome::decide("S2b", residual, tolerance).resolving(tolerance, 1.0)
         } else {
             let reason = format!("not stationary: virial residual {residual:.2e}");
             Outcome::undecided("S2b", reason).figure("error", residual).figure("tolerance", tolerance)
