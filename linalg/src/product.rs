@@ -12,7 +12,7 @@ pub use faer::{Accum, MatMut, MatRef};
 ///
 /// Shapes `[m, n] = [m, k] [k, n]`; any strides, so a transpose is free (`view.transpose()`).
 /// With `k = 0` the product is zero. NaN and infinity propagate as IEEE arithmetic has it. Cost `2 m n k` flops. A large
-/// product is cut into blocks of the destination, by its shape alone, which the threads of the current rayon pool share: the same bits for any
+/// product is cut into blocks of the destination, by its shape and layout alone, which the threads of the current rayon pool share: the same bits for any
 /// number of threads.
 ///
 /// # Errors
@@ -45,7 +45,12 @@ pub fn matmul<T: Real>(
     let by_rows = dst.row_stride().unsigned_abs() >= dst.col_stride().unsigned_abs();
     let (dst, lhs, rhs) =
         if by_rows { (dst, lhs, rhs) } else { (dst.transpose_mut(), rhs.transpose(), lhs.transpose()) };
-    let halvings = if dst.ncols() > width::<T>() { 1 } else { 3 };
+    // Some eight blocks of what is not wide enough for as many strips.
+    let halvings = match dst.ncols().div_ceil(width::<T>()) {
+        0 | 1 => 3,
+        2 | 3 => 2,
+        _ => 1,
+    };
     blocks(dst, accum, alpha, lhs, rhs, halvings);
     Ok(())
 }
@@ -61,7 +66,7 @@ const fn width<T>() -> usize {
     3 * 384 / size_of::<T>()
 }
 
-/// Halves the rows, cuts the columns of a wide destination into strips, or multiplies. A narrow one is halved along its longer side.
+/// Halves the rows of a tall destination, cuts the columns of a wide one into strips, halves those of what is neither, or multiplies.
 fn blocks<T: Real>(
     dst: MatMut<'_, T>,
     accum: Accum,
@@ -86,8 +91,10 @@ fn blocks<T: Real>(
         );
     } else {
         let strips = n.div_ceil(width);
+        // Equal strips, of whole widths of the kernel.
+        let strip = n.div_ceil(strips).next_multiple_of(width / 3);
         let (at, halvings) =
-            if strips > 1 { (strips / 2 * width, halvings) } else { (middle(n), halvings - 1) };
+            if strips > 1 { (strips / 2 * strip, halvings) } else { (middle(n), halvings - 1) };
         let (left, right) = dst.split_at_col_mut(at);
         let (before, after) = rhs.split_at_col(at);
         rayon::join(

@@ -54,7 +54,15 @@ fn large_and_thin_products_are_exact() {
 /// Shapes that are cut: wide (into strips, after a halving of the rows or not), narrow and tall, narrow and short, and with few rows.
 #[test]
 fn products_in_blocks_are_exact() {
-    for (m, k, n) in [(300, 40, 900), (20, 500, 1200), (1300, 700, 40), (24, 3000, 280), (260, 140, 250)] {
+    for (m, k, n) in [
+        (300, 40, 900),
+        (20, 500, 1200),
+        (1300, 700, 40),
+        (24, 3000, 280),
+        (260, 140, 250),
+        (200, 300, 300),
+        (130, 200, 590),
+    ] {
         assert!(m * k * n > 1 << 23, "one block");
         for flip in [(false, false, false), (true, false, true), (false, true, false), (true, true, true)] {
             check::<f64>(m, k, n, flip, 6);

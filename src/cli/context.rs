@@ -36,11 +36,11 @@ pub(crate) fn read(s: &Session, data: &str, known: &[Variable]) -> Result<(Table
     if let Some(text) = &s.global.context {
         return match given(text)? {
             Some(context) => Ok((s.data(data)?, context)),
-            None => columns(s, data, &parts(text)),
+            None => columns(s, data, &parts(text), known),
         };
     }
     let names: Vec<(String, bool)> = known.iter().map(|v| (v.name.clone(), false)).collect();
-    columns(s, data, &names).map_err(|failure| match failure {
+    columns(s, data, &names, known).map_err(|failure| match failure {
         Failure::Input(m) if m.starts_with("--context") => Failure::Input(format!(
             "{m}; the model is conditional on {}: say with --context where they are",
             list(known)
@@ -123,12 +123,29 @@ fn raws(table: &Table, one_hot: bool) -> Vec<Raw> {
 }
 
 /// Columns of the data, taken out of it: numbers first, then those that are classes, then the label.
-fn columns(s: &Session, data: &str, parts: &[(String, bool)]) -> Result<(Table, Vec<Raw>), Failure> {
+fn columns(
+    s: &Session,
+    data: &str,
+    parts: &[(String, bool)],
+    known: &[Variable],
+) -> Result<(Table, Vec<Raw>), Failure> {
     let source: Source = data.parse()?;
-    let whole = match source.load(&s.selection()) {
-        Err(error) if s.global.label.is_none() => with_classes(s, &source, parts).unwrap_or(Err(error))?,
+    let has_levels = |name: &str| known.iter().any(|v| v.name == name && !v.levels.is_empty());
+    let classes: Vec<&str> = parts.iter().filter(|p| p.1 || has_levels(&p.0)).map(|p| p.0.as_str()).collect();
+    let found = match of_numbers(&source, &s.selection(), parts) {
+        Err(Error::Cell { .. }) if !classes.is_empty() => of_words(&source, &s.selection(), parts, &classes)?,
         other => other?,
     };
+    found.ok_or_else(|| Failure::Input(format!("--context leaves no column of {data}; keep at least one")))
+}
+
+/// Where all columns hold numbers, but for the label; nothing if no column is left.
+fn of_numbers(
+    source: &Source,
+    selection: &Selection,
+    parts: &[(String, bool)],
+) -> Result<Option<(Table, Vec<Raw>)>, Error> {
+    let whole = source.load(selection)?;
     let label = whole.label.clone().filter(|l| parts.iter().any(|(name, _)| *name == l.name));
     let rest: Vec<&(String, bool)> =
         parts.iter().filter(|(name, _)| label.as_ref().is_none_or(|l| l.name != *name)).collect();
@@ -150,22 +167,44 @@ fn columns(s: &Session, data: &str, parts: &[(String, bool)]) -> Result<(Table, 
         // By place, so that names with commas do no harm.
         let kept: Vec<usize> = (0..whole.cols()).filter(|&j| !named.contains(&whole.names[j])).collect();
         if kept.is_empty() {
-            return Err(Failure::Input(format!("--context leaves no column of {data}; keep at least one")));
+            return Ok(None);
         }
         whole.select_columns(&kept)?
     };
     context.extend(label.map(|l| Raw { name: l.name.clone(), values: Values::Classes(l), one_hot: true }));
-    Ok((table, context))
+    Ok(Some((table, context)))
 }
 
-/// The data with a column of the context as the label, which may hold classes as words.
-fn with_classes(s: &Session, source: &Source, parts: &[(String, bool)]) -> Option<Result<Table, Error>> {
-    let load =
-        |(name, _): &(String, bool)| source.load(&Selection { label: Some(name.clone()), ..s.selection() });
-    let mut tried: Vec<Result<Table, Error>> = parts.iter().map(load).collect();
-    tried.retain(|t| !matches!(t, Err(Error::NoColumn { .. } | Error::ColumnChoice { .. })));
-    let at = tried.iter().position(Result::is_ok).unwrap_or(0);
-    (at < tried.len()).then(|| tried.swap_remove(at))
+/// Where `classes` among the parts hold words: each is read as a label, the others leave it out.
+fn of_words(
+    source: &Source,
+    selection: &Selection,
+    parts: &[(String, bool)],
+    classes: &[&str],
+) -> Result<Option<(Table, Vec<Raw>)>, Error> {
+    let without = |left: &str| {
+        let own = selection.exclude.as_deref().into_iter();
+        own.chain(classes.iter().copied().filter(|c| *c != left)).collect::<Vec<_>>().join(",")
+    };
+    let numbers: Vec<(String, bool)> =
+        parts.iter().filter(|p| !classes.contains(&p.0.as_str())).cloned().collect();
+    let exclude = Some(without("")).filter(|text| !text.is_empty());
+    let Some((table, mut context)) =
+        of_numbers(source, &Selection { exclude, ..selection.clone() }, &numbers)?
+    else {
+        return Ok(None);
+    };
+    for class in classes {
+        let exclude = Some(without(class)).filter(|text| !text.is_empty());
+        let label = Some((*class).to_owned());
+        let found = source.load(&Selection { exclude, label, columns: selection.columns.clone() })?.label;
+        context.extend(found.map(|l| Raw {
+            name: l.name.clone(),
+            values: Values::Classes(l),
+            one_hot: true,
+        }));
+    }
+    Ok(Some((table, context)))
 }
 
 /// The same error, of this option.

@@ -86,7 +86,7 @@ enum Command {
     Traverse(traverse::Arguments),
     /// Rows from their leading components, with the predicted and the measured error
     Reconstruct(reconstruct::Arguments),
-    /// Take the noise out of rows (Tweedie): x + 2 alpha diag(sigma^2) grad log p
+    /// Take the noise out of rows (Tweedie): h + 2 alpha grad log p(h) in training units
     Denoise(denoise::Arguments),
     /// A worked study, remade: models, figures and pictures of data whose geometry is known
     Study(study::Arguments),

@@ -21,18 +21,20 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// The rows of `table` as the settings divide them: the test rows first, then the validation rows, both as fractions of
-    /// all rows.
+    /// all rows. Rows that come from files of their own have to pass `fits`, which names them as the file has them.
     pub(crate) fn of(
         s: &Session,
         table: Table,
         context: &[Variable],
         settings: &Settings,
         valid: f64,
+        fits: &dyn Fn(&Table) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
         let (rest, test, left) = match &settings.test {
             None | Some(Valid::Fraction(0.0)) => (table, None, 1.0),
             Some(Valid::Data(data)) => {
                 let test = other(s, "--test", data, &table, context)?;
+                fits(&test)?;
                 (table, Some(test), 1.0)
             }
             Some(Valid::Fraction(f)) => {
@@ -49,6 +51,7 @@ impl Parts {
         let (training, valid) = match &settings.valid {
             Some(Valid::Data(data)) => {
                 let valid = other(s, "--valid", data, &rest, context)?;
+                fits(&valid)?;
                 (rest, Some(valid))
             }
             _ if valid > 0.0 => {

@@ -58,13 +58,17 @@ pub(crate) enum Dtype {
 /// # Errors
 /// Where places contradict names: a column of the names stands at another place, while another one is missing.
 pub(crate) fn by_name(table: Table, names: &[String]) -> Result<Table, Failure> {
-    // Names that nobody gave say nothing: the first columns of a wider table are not those of a narrower one.
-    let unnamed = |names: &[String]| names == default_names(names.len());
-    if unnamed(names) && unnamed(&table.names) {
+    // Names that nobody gave say little: the first columns of a wider table are not those of a narrower one.
+    let all_of_them = |names: &[String]| names == default_names(names.len());
+    if all_of_them(names) && all_of_them(&table.names) {
         return Ok(table);
     }
     let table = table.in_order_of(names)?;
-    if table.names == names || table.cols() != names.len() {
+    let given = |name: &String| {
+        let digits = name.strip_prefix('c').unwrap_or("");
+        digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    if table.names == names || table.cols() != names.len() || !table.names.iter().any(given) {
         return Ok(table);
     }
     let elsewhere =
@@ -76,7 +80,7 @@ pub(crate) fn by_name(table: Table, names: &[String]) -> Result<Table, Failure> 
     };
     let missing = names.iter().find(|name| !table.names.contains(name)).unwrap_or(name);
     Err(Failure::Input(format!(
-        "{}: the columns wanted are {}; it has '{name}' as its column {}, but no single '{missing}'; name its columns as these are, or \
+        "{}: the columns wanted are {}; it has '{name}' as its column {}, but not just one column '{missing}'; name its columns as these are, or \
          choose them in this order with --columns",
         table.source,
         names.join(", "),

@@ -57,20 +57,35 @@ fn contexts_are_files_before_constants_and_classes_may_be_words() {
     room.ok(&format!("train words.csv --context kind:one-hot --out w.safetensors {TINY}"));
     assert_eq!(room.json("inspect w.safetensors")["context"][0]["levels"], serde_json::json!(["cat", "dog"]));
     room.ok("log-prob w.safetensors words.csv --out p.npy");
-    // A word elsewhere is still none.
-    room.write(
-        "more.csv",
-        table("x,kind,y", 9, |i, j| {
-            if j == 1 {
-                "cat".into()
-            } else if i == 4 {
-                "?!".into()
-            } else {
-                number(i, j)
-            }
-        }),
-    );
+    // Two such columns, one of them by its number; another choice of columns.
+    let two = |i: usize, j: usize| match j {
+        0 => ["u", "v"][i % 2].into(),
+        2 => ["cat", "dog", "eel"][i % 3].into(),
+        _ => number(i, j),
+    };
+    room.write("two.csv", table("side,x,kind,y", 60, two));
+    room.ok(&format!("train two.csv --context kind:one-hot,0:one-hot --out t.safetensors {TINY}"));
+    let context = room.json("inspect t.safetensors")["context"].clone();
+    assert_eq!((&context[0]["name"], &context[1]["name"]), (&"kind".into(), &"side".into()));
+    room.ok("log-prob t.safetensors two.csv --out p.npy");
+    room.ok(&format!("train two.csv --columns x,y --context kind:one-hot --out t.safetensors {TINY}"));
+    // A word where numbers belong is still none.
+    let typed = |i: usize, j: usize| match (i, j) {
+        (4, 0) => "?!".into(),
+        (_, 1) => "cat".into(),
+        _ => number(i, j),
+    };
+    room.write("more.csv", table("x,kind,y", 9, typed));
     room.says("log-prob w.safetensors more.csv", 2, &["more.csv", "'x'", "?!"]);
+    room.write(
+        "typo.csv",
+        table("x,t,y", 40, |i, j| if (i, j) == (7, 1) { "1o".into() } else { number(i, j) }),
+    );
+    room.says(
+        &format!("train typo.csv --context t --out n.safetensors {TINY}"),
+        2,
+        &["typo.csv", "row 8", "'t'", "1o"],
+    );
 }
 
 /// Columns are taken by name, or by place where no name says otherwise.
@@ -94,6 +109,12 @@ fn columns_that_names_contradict_are_refused() {
     room.ok(&format!("train two.csv --out two.safetensors {TINY}"));
     room.says("log-prob two.safetensors three.csv", 2, &["three.csv", "2", "3"]);
     room.ok("log-prob two.safetensors three.csv --columns 0,1");
+    room.ok("log-prob two.safetensors three.csv --columns 1,2");
+    // Columns of one such file, and a file of them alone.
+    room.ok(&format!("train three.csv --columns 1,2 --out last.safetensors {TINY}"));
+    room.ok("log-prob last.safetensors three.csv");
+    room.ok("sample last.safetensors -n 9 --out s.npy");
+    room.ok("log-prob last.safetensors s.npy");
 }
 
 /// What a model is does not change when it is trained further.
@@ -120,6 +141,7 @@ fn options_of_another_model_are_not_taken_for_those_of_this_one() {
         2,
         &["m.safetensors.checkpoint", "--preprocess standardize"],
     );
+    room.says(&format!("{resume} --support positive"), 2, &["m.safetensors.checkpoint", "--support"]);
     room.write("longer.csv", table("a,b", 80, |i, j| ((i * 7 + j * i) % 9).to_string()));
     let output = room.run(&resume.replace("d.csv", "longer.csv"));
     let warning = String::from_utf8(output.stderr).unwrap();
@@ -147,6 +169,14 @@ fn rows_outside_are_named_in_every_file() {
     );
     room.says(&format!("train d.csv --test bad.csv --support positive --out m.safetensors {TINY}"), 2, place);
     room.says("verify bad.csv --support positive --quick --claims L1 --epochs 1", 2, place);
+    room.says("verify d.csv --valid bad.csv --support positive --quick --claims L1 --epochs 1", 2, place);
+    room.says(
+        &format!(
+            "train d.csv --valid bad.csv --support positive --jitter-columns b --out m.safetensors {TINY}"
+        ),
+        2,
+        place,
+    );
     room.ok(&format!("train d.csv --support positive --out m.safetensors {TINY}"));
     room.says("train bad.csv --from m.safetensors --epochs 1 --out n.safetensors", 2, place);
     room.write(

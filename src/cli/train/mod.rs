@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::interrupt;
 use super::parts::{Parts, check_support, check_whole};
 use super::session::{Dtype, Session, by_name, warn};
-use super::settings::{Settings, Valid};
+use super::settings::Settings;
 use crate::data::{Element, Table};
 use crate::flow::presets::{Intervals, Preset};
 use crate::flow::{AnyModel, Model, Variable};
@@ -172,12 +172,7 @@ impl Job<'_> {
             if whole { check_whole(table, own) } else { Ok(()) }
         };
         fits(&table)?;
-        let parts = Parts::of(s, table, &variables, &self.settings, options.valid)?;
-        for (from, table) in [(&self.settings.valid, &parts.valid), (&self.settings.test, &parts.test)] {
-            if let (Some(Valid::Data(_)), Some(table)) = (from, table) {
-                fits(table)?;
-            }
-        }
+        let parts = Parts::of(s, table, &variables, &self.settings, options.valid, &fits)?;
         if self.settings.epochs.is_none() {
             options.epochs = TrainOptions::epochs_for(parts.training.rows());
         }

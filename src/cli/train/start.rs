@@ -159,7 +159,7 @@ impl Job<'_> {
             )));
         }
         let preprocess = self.a.settings.preprocess.filter(|p| *p != Preprocess::Auto).map(|p| json!(p));
-        let before = checkpoint.record().and_then(|r| r.get("preprocess"));
+        let before = checkpoint.record().and_then(|r| r.get("preprocess")).filter(|p| !p.is_null());
         if let (Some(given), Some(before)) = (preprocess, before)
             && given != *before
         {
@@ -167,6 +167,12 @@ impl Job<'_> {
                 "the checkpoint has --preprocess {}; leave the option out, or train a new model",
                 before.as_str().unwrap_or("of another kind")
             )));
+        }
+        let support = self.settings.preset().support(given)?;
+        if support.is_some() && support.as_ref() != checkpoint.support() {
+            return Err(fail(
+                "the checkpoint has another --support; leave the option out, or train a new model".into(),
+            ));
         }
         let state = checkpoint::state(&self.checkpoint, checkpoint, options)?;
         let (rows, had) = (training.rows(), state.record.rows);

@@ -41,9 +41,10 @@ pub(super) fn trained(
     let (table, variables) = context::joint(s, data, None)?;
     let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
     let mut options = settings.options(s.seed());
-    check_support(&table, own, &settings.preset())?;
+    let fits = |table: &Table| check_support(table, own, &settings.preset());
+    fits(&table)?;
     let valid = if table.rows() > 1 { options.valid } else { 0.0 };
-    let mut parts = Parts::of(s, table, &variables, settings, valid)?;
+    let mut parts = Parts::of(s, table, &variables, settings, valid, &fits)?;
     dequantise(s.seed(), &mut parts, &mut notes);
     let Parts { training, valid: held, .. } = parts;
     let mut preset = settings.preset();

@@ -111,7 +111,7 @@ impl L3 {
             .mark("predicted", Shape::Dashed, at.clone(), predicted)
             .mark("measured", Shape::Points, at, measured);
         Outcome::decide("L3", larger(error, asymmetry), tolerance)
-            .resolving(tolerance, shifted[0])
+            .resolving(tolerance, 2.0 * shifted[d - 1])
             .predicted(format!("{{2λ_i}}, {{λ_i + λ_j}}, 0 x {zeros} at α = {:.0e}", optimum.alpha))
             .measured(format!("{} eigenvalues off by at most {error:.1e}", d * d))
             .tolerance(format!("{tolerance:.1e}: certified gradient, rounding"))

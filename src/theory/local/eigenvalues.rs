@@ -138,7 +138,7 @@ impl Eigenpairs {
             })
             .collect();
         // What a wrong eigenvalue would be mistaken by.
-        let apart = followed.iter().fold(f64::INFINITY, |g, &i| g.min(self.gap(i)));
+        let apart = followed.iter().fold(f64::INFINITY, |g, &i| g.min(self.gap(i)).min(self.values[i]));
         let order = Order::fit(&series.eps, &error, &floor, &vec![apart; floor.len()], &usable, p);
         let mut within = true;
         // Coefficient of ε⁴ by the second divided difference in ε² of S at three radii.

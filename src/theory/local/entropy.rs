@@ -108,11 +108,17 @@ impl Shares {
     }
 
     /// `Σ_i log(1/s_i) + (D/2) log 2πe + log p` of every row, whose mean is zero: `(D - |f|²)/2` for exact numbers.
-    fn gaps(&self) -> Vec<f64> {
+    ///
+    /// Where `by_layers` the volume is the layers' at every row, and not the sum of the scales: those of a Jacobian beyond the reach of rounding are off.
+    fn gaps(&self, by_layers: bool) -> Vec<f64> {
         let d = self.log_scales.cols();
         let constant = 0.5 * d as f64 * (LN_2PI + 1.0);
         let scales = |i: usize, volume: f64| {
-            if i < self.log_scales.rows() { self.log_scales.row(i).iter().sum() } else { volume }
+            if i < self.log_scales.rows() && !by_layers {
+                self.log_scales.row(i).iter().sum()
+            } else {
+                volume
+            }
         };
         self.density.iter().enumerate().map(|(i, (log_p, v))| scales(i, *v) + constant + log_p).collect()
     }
@@ -122,24 +128,23 @@ impl Entropies {
     /// The verdict on draws of the model: at each row `Σ log(1/s_i) = -log|det J|` to rounding, and on average the sum of the
     /// entropies is that of the model, studentised over blocks.
     pub fn judge(shares: &Shares) -> Outcome {
-        let gaps = shares.gaps();
+        let resolved = |r: &f64| !(*r >= USELESS);
+        let gaps = shares.gaps(!shares.rounding.iter().any(resolved));
         let block = (gaps.len() / BLOCKS).max(1);
         let means: Vec<f64> =
             gaps.chunks_exact(block).map(|b| b.iter().sum::<f64>() / block as f64).collect();
         let mean = Blocks::of(&means);
         let mut pointwise = f64::NEG_INFINITY;
         let mut bounded = 0;
-        for (i, rounding) in shares.rounding.iter().enumerate().filter(|(_, r)| !(**r >= USELESS)) {
+        for (i, rounding) in shares.rounding.iter().enumerate().filter(|(_, r)| resolved(r)) {
             let sum: f64 = shares.log_scales.row(i).iter().sum();
             pointwise = larger(pointwise, (sum - shares.volume[i]).abs() / rounding);
             bounded += 1;
         }
-        let quantile = mean.quantile(alarm::rate(1));
-        let allowed = quantile * mean.error;
-        let error = larger(mean.score(0.0).abs() / quantile, pointwise);
+        let allowed = mean.allowed(alarm::rate(1), 0.0);
+        let error = larger(mean.mean.abs() / allowed, pointwise);
         let mut outcome = Outcome::decide("C4", error, 1.0);
-        // The means rest on the same singular values.
-        if bounded == 0 {
+        if bounded == 0 && outcome.verdict == Verdict::Holds {
             outcome.verdict =
                 Verdict::Undecided("requires condition numbers below the reach of rounding".to_owned());
         }

@@ -27,8 +27,8 @@ struct Statistics {
 impl Sandwich {
     /// The verdict on the moments of blocks of draws.
     ///
-    /// Every statistic is a mean over independent blocks; it is off where what rounding leaves of it, studentised and with its skewness
-    /// removed ([`Blocks::score`]), exceeds the quantile at the false-alarm rate of [`alarm::rate`]. One whose variance sits in one block is left out.
+    /// Every statistic is a mean over independent blocks; it is off where it exceeds what [`Blocks::allowed`] says at the false-alarm rate
+    /// of [`alarm::rate`]. One whose variance sits in one block is left out.
     ///
     /// # Errors
     /// Those of the symmetric eigensolver.
@@ -37,15 +37,15 @@ impl Sandwich {
         let [stein, two_point] = &statistics.zero;
         let count = stein.len() + two_point.len() + statistics.positive.len();
         let p = alarm::rate(count);
-        let allowed = |b: &Blocks| b.quantile(p) * b.error + statistics.floor;
-        let score = |b: &Blocks| b.score(statistics.floor) / b.quantile(p);
-        let two_sided = stein.iter().chain(two_point).map(|b| (b, b.mean.abs(), score(b).abs()));
-        let one_sided = statistics.positive.iter().map(|b| (b, -b.mean, -score(b)));
+        let allowed = |b: &Blocks| b.allowed(p, statistics.floor);
+        let two_sided = stein.iter().chain(two_point).map(|b| (b, b.mean.abs()));
+        let one_sided = statistics.positive.iter().map(|b| (b, -b.mean));
         let (mut worst, mut stable) = ((f64::NEG_INFINITY, 0.0, 0.0), 0);
-        for (b, error, ratio) in two_sided.chain(one_sided) {
+        for (b, error) in two_sided.chain(one_sided) {
             // An unstable one may not pass, but what is not a number fails.
             if b.stable || !error.is_finite() {
                 stable += 1;
+                let ratio = error / allowed(b);
                 if !f64::is_nan(worst.0) && !(ratio <= worst.0) {
                     worst = (ratio, error, allowed(b));
                 }

@@ -76,27 +76,31 @@ impl Blocks {
         Self { mean, error, freedom, skewness, stable: largest <= SHARE * total }
     }
 
-    /// The mean over its error, beyond what `slack` explains, with its skewness removed as [`super::studentised`] does: to be compared with
-    /// [`Blocks::quantile`]. NaN where the mean is.
+    /// How far the mean may be from zero, on its side of it, with the false-alarm rate `p`: `slack` and the quantile of Student's t times the
+    /// error, with the skewness of the mean taken into account by the inverse of Hall's transformation ([`super::studentised`]),
+    /// `(3/γ) (∛(1 + γ (q - γ/6)) - 1)` for the quantile `q` with the sign of the mean. On the side that a skewed mean reaches to anyway six errors become
+    /// up to twenty.
     ///
     /// ```
-    /// use eigenflow::theory::local::Blocks;
+    /// use eigenflow::theory::local::{Blocks, t_quantile};
     /// // Mean 2, error 1, no skewness.
-    /// assert_eq!(Blocks::of(&[1.0, 3.0]).score(0.5), 1.5);
-    /// // Values that reach far up: a mean below zero is more of a surprise than one above.
+    /// let b = Blocks::of(&[1.0, 3.0]);
+    /// assert!((b.allowed(0.1, 0.5) - (0.5 + t_quantile(0.1, 1))).abs() < 1e-12);
+    /// // Values that reach far up have a large error where their mean is large: it need not be as many errors off.
     /// let far_up = Blocks::of(&[0.0, 0.0, 0.0, 4.0]);
-    /// assert!(far_up.score(0.0) > far_up.mean / far_up.error);
+    /// assert!(far_up.allowed(0.1, 0.0) < far_up.quantile(0.1) * far_up.error);
     /// ```
-    pub fn score(&self, slack: f64) -> f64 {
-        let beyond = self.mean.abs() - slack;
-        if beyond <= 0.0 {
-            return 0.0;
-        }
-        let (t, skew) = (self.mean.signum() * beyond / self.error, self.skewness);
-        if skew.abs() < 1e-6 { t } else { ((1.0 + skew * t / 3.0).powi(3) - 1.0) / skew + skew / 6.0 }
+    pub fn allowed(&self, p: f64, slack: f64) -> f64 {
+        let (q, side, skew) = (self.quantile(p), if self.mean < 0.0 { -1.0 } else { 1.0 }, self.skewness);
+        let t = if skew.abs() < 1e-6 {
+            q
+        } else {
+            side * 3.0 / skew * ((1.0 + skew * (side * q - skew / 6.0)).cbrt() - 1.0)
+        };
+        slack + t * self.error
     }
 
-    /// The `x` with `P(|score| > x) = p` where the expectation is zero.
+    /// The `x` with `P(|mean| > x error) = p` where the expectation is zero and nothing is skewed.
     pub fn quantile(&self, p: f64) -> f64 {
         t_quantile(p, self.freedom)
     }

@@ -164,8 +164,7 @@ impl D1 {
         let blocks = Blocks::of(&curvature.chunks_exact(size).map(mean).collect::<Vec<_>>());
         // In units of what FLIPD would take off at the scale of the curvature itself.
         let size = mean(&curvature.iter().map(|c| c.abs()).collect::<Vec<_>>());
-        let (error, tolerance) =
-            (blocks.score(0.0).abs() * blocks.error / size, blocks.quantile(p) * blocks.error / size);
+        let (error, tolerance) = ((blocks.mean / size).abs(), blocks.allowed(p, 0.0) / size);
         let outcome = if blocks.stable || !error.is_finite() {
             // The mean is at most the mean size: a tolerance above half of that could not be exceeded by much.
             Outcome::decide("D1", error, tolerance).resolving(tolerance, 5.0)

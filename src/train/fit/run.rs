@@ -230,7 +230,8 @@ impl<'a, T: Real> Run<'a, T> {
         if !valid_nll.is_finite() {
             return Err(Error::NotFinite { step, epoch, place: "the validation likelihood".to_owned() });
         }
-        let look = self.guard.look(flow).map_err(|error| past_range(error, step, epoch))?;
+        let look =
+            self.guard.look(flow).map_err(|error| past_range(error, flow.preprocessing(), step, epoch))?;
         let limit = self.options.max_condition;
         // A condition that is NaN is past any limit.
         if limit.is_finite() && !(look.condition <= limit) {
@@ -248,7 +249,7 @@ impl<'a, T: Real> Run<'a, T> {
         let alpha = self.options.alpha;
         let virial = 1.0 - (square[0].f64() / n + 2.0 * alpha * look.norm) / flow.dim() as f64;
         let row = EpochRow { epoch, nll, valid_nll, condition: look.condition, virial, lr };
-        let contrast = self.contrast(flow).map_err(|error| past_range(error, step, epoch))?;
+        let contrast = self.contrast(flow).map_err(|error| past_range(error, 0, step, epoch))?;
         Ok((row, valid_nll + alpha * look.norm + contrast))
     }
 
@@ -267,11 +268,13 @@ impl<'a, T: Real> Run<'a, T> {
     }
 }
 
-/// A watched row whose Jacobian is not finite stops training as a likelihood that is not does.
-fn past_range(error: Error, step: usize, epoch: usize) -> Error {
+/// A watched row whose Jacobian is not finite stops training as a likelihood that is not does. Layers are counted from layer `first`.
+fn past_range(error: Error, first: usize, step: usize, epoch: usize) -> Error {
     match error {
-        Error::Flow(error @ crate::flow::Error::OutOfRange { .. }) => {
-            Error::NotFinite { step, epoch, place: format!("a watched row: {error}") }
+        Error::Flow(crate::flow::Error::OutOfRange { direction, layer, kind, .. }) => {
+            let place =
+                format!("{direction}, layer {} ({kind}), at one of the rows that are watched", layer + first);
+            Error::NotFinite { step, epoch, place }
         }
         other => other,
     }
