@@ -48,7 +48,7 @@ pub fn matmul<T: Real>(
     // Some eight blocks of what is not wide enough for as many strips.
     let halvings = match dst.ncols().div_ceil(width::<T>()) {
         0 | 1 => 3,
-        2 | 3 => 2,
+        2 | 3 if dst.nrows() >= 4 * TALL => 2,
         _ => 1,
     };
     blocks(dst, accum, alpha, lhs, rhs, halvings);
