@@ -1,6 +1,7 @@
 //! What the penalty does to a covariance, and how to undo it: Ledoit and Wolf's weight, de-shrunk local covariance,
 //! denoising.
 
+use super::virial::in_training_units;
 use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::theory::linear::Spectrum;
@@ -53,7 +54,7 @@ pub fn ledoit_wolf(rows: &Matrix<f64>, spectrum: &Spectrum) -> LedoitWolf {
 /// As [`Flow::normalize`]; a singular Jacobian.
 pub fn deshrunk_covariance(flow: &Flow<f64>, x: &Matrix<f64>, alpha: f64) -> Result<Batch<f64>, Error> {
     let d = flow.dim();
-    let h = to_training_units(flow, x)?;
+    let h = in_training_units(flow, x.clone())?;
     let core = flow.part(flow.core())?;
     // `J⁻¹ = U S Vᵀ`: small scales keep their digits, which they would not in the sum of two matrices in data units.
     let back = inverse_batch(&jacobians(&core, &h, Direction::Normalize, Route::Push)?)?;
@@ -85,7 +86,7 @@ pub fn deshrunk_covariance(flow: &Flow<f64>, x: &Matrix<f64>, alpha: f64) -> Res
 pub fn denoised(flow: &Flow<f64>, x: &Matrix<f64>, alpha: f64) -> Result<Matrix<f64>, Error> {
     flow.check_rows("data", x)?;
     let d = flow.dim();
-    let h = to_training_units(flow, x)?;
+    let h = in_training_units(flow, x.clone())?;
     let core = flow.part(flow.core())?;
     let program = Program::try_record(|r| {
         let input = r.batch(d);
@@ -98,13 +99,5 @@ pub fn denoised(flow: &Flow<f64>, x: &Matrix<f64>, alpha: f64) -> Result<Matrix<
     match flow.preprocessing() {
         0 => Ok(moved),
         n => flow.part(0..n)?.generate(&flow.with_contexts_of(moved, x)?),
-    }
-}
-
-/// Rows behind the preprocessing, with their contexts.
-fn to_training_units(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Matrix<f64>, Error> {
-    match flow.preprocessing() {
-        0 => Ok(x.clone()),
-        n => flow.with_contexts_of(flow.part(0..n)?.normalize(x)?.0, x),
     }
 }

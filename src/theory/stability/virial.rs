@@ -211,12 +211,12 @@ pub(super) fn rows(cx: &Context<'_>, any: bool) -> Result<Option<Matrix<f64>>, E
     in_training_units(cx.flow, x).map(Some)
 }
 
-/// Rows behind the preprocessing.
+/// Rows behind the preprocessing, with their contexts if they have any.
 pub(super) fn in_training_units(flow: &Flow<f64>, x: Matrix<f64>) -> Result<Matrix<f64>, Error> {
     if flow.preprocessing() == 0 {
         return Ok(x);
     }
-    Ok(flow.part(0..flow.preprocessing())?.normalize(&x)?.0)
+    flow.with_contexts_of(flow.part(0..flow.preprocessing())?.normalize(&x)?.0, &x)
 }
 
 /// Multiply-adds of the Jacobians of `rows` rows with their gradient.
