@@ -16,6 +16,16 @@ fn number(i: usize, j: usize) -> String {
     (((i * 37 + j * 11 + i * i * (j + 1)) % 97) as f64 / 9.7).to_string()
 }
 
+/// The same with another text in one cell.
+fn table_with(
+    header: &str,
+    rows: usize,
+    (at, text): ((usize, usize), &str),
+    cell: impl Fn(usize, usize) -> String,
+) -> String {
+    table(header, rows, |i, j| if (i, j) == at { text.to_owned() } else { cell(i, j) })
+}
+
 /// Row `i` of a context file belongs to row `i` of DATA, and to no row of another file.
 #[test]
 fn a_context_file_does_not_serve_rows_of_other_files() {
@@ -77,10 +87,7 @@ fn contexts_are_files_before_constants_and_classes_may_be_words() {
     };
     room.write("more.csv", table("x,kind,y", 9, typed));
     room.says("log-prob w.safetensors more.csv", 2, &["more.csv", "'x'", "?!"]);
-    room.write(
-        "typo.csv",
-        table("x,t,y", 40, |i, j| if (i, j) == (7, 1) { "1o".into() } else { number(i, j) }),
-    );
+    room.write("typo.csv", table_with("x,t,y", 40, ((7, 1), "1o"), number));
     room.says(
         &format!("train typo.csv --context t --out n.safetensors {TINY}"),
         2,
@@ -157,10 +164,7 @@ fn rows_outside_are_named_in_every_file() {
     let room = Room::new();
     let positive = |i: usize, j: usize| (1.0 + ((i * 5 + j * 3) % 17) as f64).to_string();
     room.write("d.csv", table("a,b", 40, positive));
-    room.write(
-        "bad.csv",
-        table("a,b", 40, |i, j| if (i, j) == (31, 1) { "-2".into() } else { positive(i, j) }),
-    );
+    room.write("bad.csv", table_with("a,b", 40, ((31, 1), "-2"), positive));
     let place = &["bad.csv", "row 32", "column 'b'", "-2"];
     room.says(
         &format!("train d.csv --valid bad.csv --support positive --out m.safetensors {TINY}"),
@@ -179,10 +183,7 @@ fn rows_outside_are_named_in_every_file() {
     );
     room.ok(&format!("train d.csv --support positive --out m.safetensors {TINY}"));
     room.says("train bad.csv --from m.safetensors --epochs 1 --out n.safetensors", 2, place);
-    room.write(
-        "broken.csv",
-        table("a,b", 40, |i, j| if (i, j) == (31, 1) { "2.5".into() } else { positive(i, j) }),
-    );
+    room.write("broken.csv", table_with("a,b", 40, ((31, 1), "2.5"), positive));
     let place = &["broken.csv", "row 32", "column 'b'", "2.5"];
     room.says(
         &format!("train d.csv --valid broken.csv --dequantize uniform --out n.safetensors {TINY}"),
