@@ -89,7 +89,7 @@ pub trait Claim: Send + Sync {
 }
 
 /// A tolerance above this part of what is compared would hide an error as large as that.
-const LARGEST: f64 = 0.1;
+pub(crate) const LARGEST: f64 = 0.1;
 
 impl Outcome {
     /// An outcome that is decided by comparing an error with a tolerance: `error <= tolerance`

@@ -1,11 +1,10 @@
 //! Convergence orders, fitted with their uncertainty.
 
 use super::student::t_quantile;
+use crate::theory::claim::LARGEST;
 
 /// An error counts as resolved when it exceeds its rounding and cubature floor by this factor.
 pub const RESOLVED: f64 = 30.0;
-/// Errors count as rounding only where those that are resolved would be a smaller part of what is compared.
-const HIDDEN: f64 = 0.1;
 /// Points of a fit: the finest resolved ones, at most this many.
 const MOST: usize = 7;
 /// Fewer points are no fit.
@@ -46,14 +45,14 @@ impl Order {
     }
 
     /// Fits the finest resolved points. `floor` bounds rounding and cubature in each error, `size` is how large what is compared is
-    /// at each radius; points at which `usable` is false are left out. `p` is the false-alarm rate of the interval.
+    /// at each radius (errors are rounding only where resolved ones would be a tenth of it at most); points at which `usable` is false are left out. `p` is the false-alarm rate of the interval.
     pub fn fit(eps: &[f64], error: &[f64], floor: &[f64], size: &[f64], usable: &[bool], p: f64) -> Self {
         let resolved = |&k: &usize| usable[k] && error[k] > RESOLVED * floor[k];
         let mut at: Vec<usize> = (0..eps.len()).filter(resolved).collect();
         at.sort_by(|&a, &b| eps[a].total_cmp(&eps[b]));
         at.truncate(MOST);
         if at.len() < LEAST {
-            let seen = |&k: &usize| usable[k] && RESOLVED * floor[k] <= HIDDEN * size[k];
+            let seen = |&k: &usize| usable[k] && RESOLVED * floor[k] <= LARGEST * size[k];
             let quiet = (0..eps.len()).filter(seen).filter(|&k| error[k] <= RESOLVED * floor[k]).count();
             return if quiet >= LEAST {
                 Self::Rounding

@@ -4,6 +4,7 @@ use super::bound::Density;
 use super::virial::{self, Moments};
 use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
+use crate::theory::claim::LARGEST;
 use crate::theory::power::JacobianError;
 use crate::theory::tolerance::{gamma, larger};
 use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape};
@@ -20,8 +21,6 @@ pub struct S5;
 const DRAWN: usize = 400;
 /// Rows whose Jacobians are held at a time.
 const CHUNK: usize = 256;
-/// A larger slack of the identity leaves nothing of the caps.
-const SLACK: f64 = 0.1;
 /// Factors `t²` of Markov's inequality.
 const FACTORS: [f64; 3] = [2.0, 10.0, 100.0];
 
@@ -173,7 +172,7 @@ fn certified(cx: &Context<'_>) -> Result<Certified, String> {
             return Ok(Err(format!("not stationary: relative gradient {:.1e}", moments.stationary)));
         }
         let slack = moments.stationary + moments.rounding;
-        if !(slack <= SLACK) {
+        if !(slack <= LARGEST) {
             return Ok(Err(format!("out of range: rounding leaves a slack of {slack:.1e}")));
         }
         let core = cx.flow.part(cx.flow.core())?;
