@@ -3,7 +3,7 @@
 use crate::plan::{Group, Phase, Place, Plan};
 use crate::recorder::Tape;
 use crate::stage::{Outputs, Rows, Workspace, evaluate};
-use eigenflow_linalg::{Aligned, Real, halfway, share};
+use eigenflow_linalg::{Aligned, Real, halfway, join, share};
 use std::sync::Mutex;
 
 /// What shared operations read besides each other's outputs.
@@ -55,7 +55,7 @@ impl<T: Real> Store<'_, T> {
         let (a, b) = nodes.split_at(halfway(each));
         let second = self.first(b[0]);
         let (left, right) = part.matrices.split_at_mut(second - part.first);
-        rayon::join(
+        join(
             || self.group(a, before, Part { first: part.first, matrices: left }, least),
             || self.group(b, before, Part { first: second, matrices: right }, least),
         );

@@ -4,7 +4,7 @@ use crate::plan::{Place, Plan, Reduction};
 use crate::primitive::Eval;
 use crate::recorder::{Tape, ValueId};
 use eigenflow_linalg::elementary::{Kernel, dispatch};
-use eigenflow_linalg::{Aligned, Real, halfway, share};
+use eigenflow_linalg::{Aligned, Real, halfway, join, share};
 use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -127,7 +127,7 @@ impl<T: Real> Stage<'_, T> {
             right.push(r);
         }
         if parallel && rows > 0 && rows < total {
-            rayon::join(|| self.lanes(a, first, left, true), || self.lanes(b, first + middle, right, true));
+            join(|| self.lanes(a, first, left, true), || self.lanes(b, first + middle, right, true));
         } else {
             self.lanes(a, first, left, parallel);
             self.lanes(b, first + middle, right, parallel);
@@ -266,7 +266,7 @@ fn add<T: Real>(sums: &[Reduction], first: usize, to: &mut [Aligned<T>], from: &
     let (a, b) = sums.split_at(halfway(sums.iter().map(numbers)));
     let (to_a, to_b) = to.split_at_mut(b[0].lane - first);
     let (from_a, from_b) = from.split_at(b[0].lane - first);
-    rayon::join(|| add(a, first, to_a, from_a, least), || add(b, b[0].lane, to_b, from_b, least));
+    join(|| add(a, first, to_a, from_a, least), || add(b, b[0].lane, to_b, from_b, least));
 }
 
 /// `to += from`.

@@ -2,12 +2,14 @@
 //! other libraries (`benches/peers`).
 //!
 //! `jacobian/realnvp/f32/4096x2` is 4096 rows of 2 columns; `eigh/f64/1000x16` is 1000 matrices of
-//! 16 x 16; `product/f32/256` is one product of two 256 x 256 matrices.
+//! 16 x 16; `product/f32/256` is one product of two 256 x 256 matrices; `floor/tanh/f32/1024x64` is the functions of 1024 tiles
+//! of 64 x 64 numbers.
 
 #![allow(dead_code, reason = "each bench takes its part of the list")]
 
 pub mod covariance;
 pub mod dense;
+pub mod floor;
 pub mod given;
 pub mod replay;
 pub mod suite;
@@ -42,6 +44,10 @@ pub enum Kind {
     Sample,
     /// One product of two square matrices.
     Product,
+    /// Products of one tile and one layer, by all threads.
+    FloorProduct,
+    /// Hyperbolic tangents of one tile, by all threads.
+    FloorTanh,
 }
 
 const JACOBIANS: &[(usize, usize)] = &[(4096, 2), (1024, 8), (256, 64), (64, 256), (4, 784)];
@@ -49,10 +55,11 @@ const MATRICES: &[(usize, usize)] = &[(1000, 16), (100, 64), (4, 784)];
 const STEPS: &[(usize, usize)] = &[(512, 2), (512, 8), (512, 64)];
 const ROWS: &[(usize, usize)] = &[(4096, 2), (4096, 8), (4096, 64)];
 const PRODUCTS: &[(usize, usize)] = &[(1, 256), (1, 1024), (1, 2048)];
+const FLOORS: &[(usize, usize)] = &[(1024, 64)];
 
 impl Kind {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Jacobian,
         Self::CovarianceSvd,
         Self::CovarianceEigh,
@@ -64,6 +71,8 @@ impl Kind {
         Self::LogDensity,
         Self::Sample,
         Self::Product,
+        Self::FloorProduct,
+        Self::FloorTanh,
     ];
 
     /// First part of a name.
@@ -80,6 +89,8 @@ impl Kind {
             Self::LogDensity => "log_density/realnvp",
             Self::Sample => "sample/realnvp",
             Self::Product => "product",
+            Self::FloorProduct => "floor/product",
+            Self::FloorTanh => "floor/tanh",
         }
     }
 
@@ -91,6 +102,7 @@ impl Kind {
             Self::TrainStep => STEPS,
             Self::LogDensity | Self::Sample => ROWS,
             Self::Product => PRODUCTS,
+            Self::FloorProduct | Self::FloorTanh => FLOORS,
         }
     }
 }
@@ -158,6 +170,7 @@ impl Case {
             Kind::CovarianceCall => Box::new(covariance::Called::<T>::new(self, given)?),
             Kind::Eigh | Kind::Svd | Kind::Slogdet => Box::new(dense::Decomposition::<T>::new(self, given)?),
             Kind::Product => Box::new(dense::Product::<T>::new(self, given)?),
+            Kind::FloorProduct | Kind::FloorTanh => Box::new(floor::Floor::<T>::new(self)),
             Kind::TrainStep => Box::new(training::TrainStep::<T>::new(self, given)?),
         })
     }

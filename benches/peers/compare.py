@@ -121,11 +121,11 @@ def best(sides):
     return [side for side in ranked[:3] if min(looks[side]) <= limit]
 
 
-def alternate(ours, peers, rounds):
-    """Seconds of each side and round; who begins changes from round to round."""
-    times = {side: [] for side in ours + peers}
+def alternate(ours, peers, rounds, parts=()):
+    """Seconds of each side and round, and of the parts of the floor; who begins changes from round to round."""
+    times = {side: [] for side in [*ours, *parts, *peers]}
     for k in range(rounds):
-        order = ours + peers if k % 2 else peers + ours
+        order = [*ours, *parts, *peers] if k % 2 else [*peers, *parts, *ours]
         for side in order:
             times[side].append(side.round())
     return times
@@ -135,6 +135,30 @@ def median(values):
     import numpy as np
 
     return float(np.median(values))
+
+
+def floor(row, server, length):
+    """The parts of a row's floor as sides, and how many of each call's operations the row pays."""
+    import rows
+
+    if row.pays is None:
+        return [], []
+    parts, shares = [], []
+    for (case, operations), pays in zip(rows.floors(row.precision), row.pays):
+        server.ask("prepare", case)
+        parts.append(Side(case, lambda calls, case=case: server.ask("run", case, calls)["seconds"], length))
+        shares.append(pays / operations)
+    return parts, shares
+
+
+def add_limit(found, times, peers, parts, shares):
+    """Adds the ratio that no program with these products and functions can pass: the best peer's time over the floor's."""
+    if not parts:
+        return
+    peer = next(side for side in peers if side.name == found["peer"]["way"])
+    floors = [sum(s * t for s, t in zip(shares, round)) for round in zip(*(times[part] for part in parts))]
+    found["floor"] = median(floors)
+    found["limit"] = median([p / f for p, f in zip(times[peer], floors)])
 
 
 def result(row_name, kind, size, precision, target, times, ours, peers):
@@ -194,8 +218,11 @@ def compare(row, server, sources, folder, threads, rounds, length):
         for side in peers:
             side.spread_out(threads)
     ours, peers = best(ours), best(peers)
-    times = alternate(ours, peers, rounds)
-    return result(row.name, row.kind, row.size, row.precision, row.target, times, ours, peers)
+    parts, shares = floor(row, server, length)
+    times = alternate(ours, peers, rounds, parts)
+    found = result(row.name, row.kind, row.size, row.precision, row.target, times, ours, peers)
+    add_limit(found, times, peers, parts, shares)
+    return found
 
 
 def whole_process(eigenflow, folder, threads, runs):

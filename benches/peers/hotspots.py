@@ -116,7 +116,8 @@ def main():
         sys.exit("perf is not installed (Debian: apt-get install linux-perf)")
     server = binary()
     listed = subprocess.run([server], input="list\n", text=True, stdout=subprocess.PIPE, check=True).stdout
-    cases = [c for c in json.loads(listed)["cases"] if re.search(options.cases, c)]
+    # The floors are one kernel each.
+    cases = [c for c in json.loads(listed)["cases"] if re.search(options.cases, c) and not c.startswith("floor/")]
     rows = {}
     for case in cases:
         rows[case] = shares(server, case)

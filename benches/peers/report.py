@@ -29,12 +29,13 @@ def head(report):
     meta = report["meta"]
     lines = [f"{meta['cpu']}, {meta['threads']} threads, {meta['system']}", ", ".join(meta["versions"])]
     lines.append("ratio = the best peer's time / eigenflow's: median of alternating rounds, and their 25 % and 75 % quantiles")
+    lines.append("limit = the best peer's time / that of the row's products and elementwise functions alone, in cache, in the same rounds")
     return lines
 
 
 def text(report):
     """The table."""
-    header = ("row", "ratio", "25 %", "75 %", "target", "reached", "eigenflow", "its way", "best peer", "its time")
+    header = ("row", "ratio", "25 %", "75 %", "target", "reached", "limit", "eigenflow", "its way", "best peer", "its time")
     cells = [header]
     for row in report["rows"]:
         target = "" if row["target"] is None else f"{row['target']:g}"
@@ -47,6 +48,7 @@ def text(report):
                 f"{row['high']:.2f}",
                 target,
                 verdict(row),
+                f"{row['limit']:.2f}" if "limit" in row else "",
                 duration(ours["seconds"]),
                 ours["way"],
                 peer["way"],
@@ -54,7 +56,7 @@ def text(report):
             )
         )
     widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
-    left = {0, 7, 8}
+    left = {0, 8, 9}
     lines = [
         "  ".join(c.ljust(w) if k in left else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths))).rstrip()
         for row in cells

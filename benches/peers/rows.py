@@ -46,6 +46,31 @@ class Row:
         """numpy's type."""
         return np.float32 if self.precision == "f32" else np.float64
 
+    @property
+    def pays(self):
+        """Multiply-adds and elementwise functions that every program of this row pays (docs/PERFORMANCE.md), or None.
+
+        A product of n x n matrices: n³ multiply-adds. A coupling of one row: its value; in a step also the gradient, which is twice the products; in a Jacobian also the
+        tangents, by the cheaper of two orders.
+        """
+        if self.kind == "product":
+            return self.dim**3, 0
+        p, m, h = self.dim // 2, self.dim - self.dim // 2, HIDDEN
+        value, functions = h * p + h * h + 2 * h * m, 2 * h + 2 * m
+        scale = self.count * LAYERS
+        if self.kind in ("log_density/realnvp", "sample/realnvp"):
+            return scale * value, scale * functions
+        if self.kind == "train_step/realnvp":
+            return scale * 3 * value, scale * functions
+        if self.kind == "jacobian/realnvp":
+            # The last layer of t tangents: its two halves folded into one, or not.
+            last = lambda t: min(t * h * m + 2 * h * m, 2 * t * h * m)
+            first = p * (h + h * h) + last(p)
+            later = min(self.dim * (h * p + h * h) + last(self.dim), first + self.dim * p * m)
+            tangents = first + (LAYERS - 1) * later
+            return scale * value + self.count * tangents, scale * functions
+        return None
+
 
 _JACOBIANS = [(4096, 2), (1024, 8), (256, 64), (64, 256), (4, 784)]
 _MATRICES = [(1000, 16), (100, 64), (4, 784)]
@@ -64,6 +89,14 @@ _TARGETS = {
     "product": ([(1, 256), (1, 1024), (1, 2048)], [0.9, 0.9, 0.9]),
 }
 PROCESS_NAME, PROCESS_TARGET = "process/two-moons", 6.0
+# What `Row.pays` is counted in: tiles of 64 x 64 numbers, so many a call (`../cases/floor.rs`).
+_TILE, _TILES = 64, 1024
+
+
+def floors(precision):
+    """Eigenflow's cases of a multiply-add and of an elementwise function at their best, and how many of them a call does."""
+    name = f"{precision}/{_TILES}x{_TILE}"
+    return (f"floor/product/{name}", _TILES * _TILE**3), (f"floor/tanh/{name}", _TILES * _TILE**2)
 
 
 def rows():

@@ -13,6 +13,7 @@ pub mod eigen;
 pub mod elementary;
 pub mod error;
 mod finite;
+mod join;
 pub mod krylov;
 pub mod lines;
 pub mod lu;
@@ -33,6 +34,7 @@ pub mod triangular;
 
 pub use aligned::Aligned;
 pub use error::Error;
+pub use join::join;
 pub use matrix::{Batch, Matrix};
 pub use parallel::{halfway, share};
 pub use scalar::Real;

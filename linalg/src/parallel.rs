@@ -1,7 +1,6 @@
 //! One loop for every batched routine: threads over matrices, each matrix by one thread.
 
-use crate::{Error, Real};
-use rayon::prelude::*;
+use crate::{Error, Real, join};
 use std::ops::Range;
 
 /// Parts with fewer numbers than this are not cut once more ([`halfway`]), of `all` numbers that the threads of the current pool
@@ -63,12 +62,10 @@ pub(crate) fn for_each_matrix<T: Real, W, const K: usize>(
 ) -> Result<(), Error> {
     // Small matrices share a workspace by the hundred; large ones are split one by one.
     let grain = (GRAIN_FLOPS / flops.max(1)).clamp(1, 256);
-    spans(count, 1, outputs)
-        .into_par_iter()
-        .with_min_len(grain)
-        .map_init(workspace, |w, (range, out)| work(w, range.start, out))
-        .find_map_first(Result::err)
-        .map_or(Ok(()), Err)
+    each(&mut spans(count, 1, outputs), grain, &|tasks| {
+        let mut w = workspace();
+        tasks.iter_mut().try_for_each(|(range, out)| work(&mut w, range.start, taken(out)))
+    })
 }
 
 /// The same for kernels that take several matrices at a time: `work` gets `span` of them, the last time
@@ -79,11 +76,28 @@ pub(crate) fn for_each_span<T: Real, const K: usize>(
     outputs: [(&mut [T], usize); K],
     work: impl Fn(Range<usize>, [&mut [T]; K]) -> Result<(), Error> + Sync + Send,
 ) -> Result<(), Error> {
-    spans(count, span, outputs)
-        .into_par_iter()
-        .map(|(range, out)| work(range, out))
-        .find_map_first(Result::err)
-        .map_or(Ok(()), Err)
+    each(&mut spans(count, span, outputs), 1, &|tasks| {
+        tasks.iter_mut().try_for_each(|(range, out)| work(range.clone(), taken(out)))
+    })
+}
+
+/// Halves a list of tasks down to `least` of them or more, for threads to share; the first error of the list.
+fn each<I: Send>(
+    tasks: &mut [I],
+    least: usize,
+    work: &(impl Fn(&mut [I]) -> Result<(), Error> + Sync),
+) -> Result<(), Error> {
+    if tasks.len() < 2 * least {
+        return work(tasks);
+    }
+    let (first, second) = tasks.split_at_mut(tasks.len() / 2);
+    let (first, second) = join(|| each(first, least, work), || each(second, least, work));
+    first.and(second)
+}
+
+/// Slices moved out of a list of them.
+fn taken<'a, T, const K: usize>(slices: &mut [&'a mut [T]; K]) -> [&'a mut [T]; K] {
+    slices.each_mut().map(std::mem::take)
 }
 
 /// Ranges of `span` matrices, each with its share of the outputs.

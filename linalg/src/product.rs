@@ -1,5 +1,6 @@
 //! Matrix products with accumulation, on strided views.
 
+use crate::join;
 use crate::parallel::for_each_matrix;
 use crate::{Batch, Error, Real};
 
@@ -85,7 +86,7 @@ fn blocks<T: Real>(
     if halvings > 0 && m >= n.min(TALL) {
         let (top, bottom) = dst.split_at_row_mut(middle(m));
         let (above, below) = lhs.split_at_row(middle(m));
-        rayon::join(
+        join(
             || blocks(top, accum, alpha, above, rhs, halvings - 1),
             || blocks(bottom, accum, alpha, below, rhs, halvings - 1),
         );
@@ -97,7 +98,7 @@ fn blocks<T: Real>(
             if strips > 1 { (strips / 2 * strip, halvings) } else { (middle(n), halvings - 1) };
         let (left, right) = dst.split_at_col_mut(at);
         let (before, after) = rhs.split_at_col(at);
-        rayon::join(
+        join(
             || blocks(left, accum, alpha, lhs, before, halvings),
             || blocks(right, accum, alpha, lhs, after, halvings),
         );

@@ -2,7 +2,7 @@
 
 use super::average::follow;
 use eigenflow_linalg::elementary::{Kernel, dispatch};
-use eigenflow_linalg::{Real, halfway, share};
+use eigenflow_linalg::{Real, halfway, join, share};
 
 /// `AdamW` (I. Loshchilov and F. Hutter, *Decoupled weight decay regularization*, 2019, algorithm 2): Adam with bias
 /// correction (D. Kingma and J. Ba, 2015, algorithm 1), `β₁ = 0.9`, `β₂ = 0.999`, `ε = 1e-8`, and
@@ -96,10 +96,7 @@ fn halves<T: Real>(
     }
     let middle = halfway(changes.iter().map(|c| c.gradient.len()));
     let (changes, (m, v)) = (changes.split_at_mut(middle), (m.split_at_mut(middle), v.split_at_mut(middle)));
-    rayon::join(
-        || halves(changes.0, m.0, v.0, factors, least),
-        || halves(changes.1, m.1, v.1, factors, least),
-    );
+    join(|| halves(changes.0, m.0, v.0, factors, least), || halves(changes.1, m.1, v.1, factors, least));
 }
 
 /// One step of one parameter, with its corrections.
