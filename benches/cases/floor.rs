@@ -1,11 +1,10 @@
-//! The parts that every program of the cases' flows pays, at their best: in the first-level cache, on all threads, with
+//! The parts that every program of the cases' flows pays, at their best: in the first two caches, on all threads, with
 //! nothing between. What a case takes more than their sum is its own.
 
 use super::{Case, Kind, Work};
 use eigenflow_linalg::elementary::{Tanh, in_place};
 use eigenflow_linalg::lines::{Right, affine};
-use eigenflow_linalg::{Aligned, Real};
-use rayon::prelude::*;
+use eigenflow_linalg::{Aligned, Real, join};
 use std::hint::black_box;
 
 /// As many products `[dim, dim] [dim, dim]`, or functions of as many tiles of `dim²` numbers, as the case has rows; a thread has
@@ -47,7 +46,7 @@ impl<T: Real> Floor<T> {
 impl<T: Real> Work for Floor<T> {
     fn call(&mut self) {
         let (kind, dim, share) = (self.kind, self.dim, self.count.div_ceil(self.tiles.len()));
-        self.tiles.par_iter_mut().for_each(|tile| {
+        each(&mut self.tiles, &|tile| {
             for _ in 0..share {
                 if kind == Kind::FloorProduct {
                     let w = Right::plain(&tile.w, dim, dim);
@@ -64,5 +63,17 @@ impl<T: Real> Work for Floor<T> {
     fn answer(&mut self) -> Vec<f64> {
         self.call();
         self.tiles[0].y.iter().map(|y| y.f64()).collect()
+    }
+}
+
+/// Every tile by a thread of its own.
+fn each<T: Send>(tiles: &mut [Tile<T>], work: &(impl Fn(&mut Tile<T>) + Sync)) {
+    match tiles {
+        [] => {}
+        [tile] => work(tile),
+        tiles => {
+            let (a, b) = tiles.split_at_mut(tiles.len() / 2);
+            join(|| each(a, work), || each(b, work));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! other libraries (`benches/peers`).
 //!
 //! `jacobian/realnvp/f32/4096x2` is 4096 rows of 2 columns; `eigh/f64/1000x16` is 1000 matrices of
-//! 16 x 16; `product/f32/256` is one product of two 256 x 256 matrices; `floor/tanh/f32/1024x64` is the functions of 1024 tiles
+//! 16 x 16; `product/f32/256` is one product of two 256 x 256 matrices; `floor/tanh/f32/8192x64` is the functions of 8192 tiles
 //! of 64 x 64 numbers.
 
 #![allow(dead_code, reason = "each bench takes its part of the list")]
@@ -55,7 +55,7 @@ const MATRICES: &[(usize, usize)] = &[(1000, 16), (100, 64), (4, 784)];
 const STEPS: &[(usize, usize)] = &[(512, 2), (512, 8), (512, 64)];
 const ROWS: &[(usize, usize)] = &[(4096, 2), (4096, 8), (4096, 64)];
 const PRODUCTS: &[(usize, usize)] = &[(1, 256), (1, 1024), (1, 2048)];
-const FLOORS: &[(usize, usize)] = &[(1024, 64)];
+const FLOORS: &[(usize, usize)] = &[(8192, 64)];
 
 impl Kind {
     /// All of them, in the order of the tables.

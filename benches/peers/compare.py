@@ -125,7 +125,7 @@ def alternate(ours, peers, rounds, parts=()):
     """Seconds of each side and round, and of the parts of the floor; who begins changes from round to round."""
     times = {side: [] for side in [*ours, *parts, *peers]}
     for k in range(rounds):
-        order = [*ours, *parts, *peers] if k % 2 else [*peers, *parts, *ours]
+        order = [*ours, *peers, *parts] if k % 2 else [*parts, *peers, *ours]
         for side in order:
             times[side].append(side.round())
     return times

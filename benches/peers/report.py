@@ -29,7 +29,7 @@ def head(report):
     meta = report["meta"]
     lines = [f"{meta['cpu']}, {meta['threads']} threads, {meta['system']}", ", ".join(meta["versions"])]
     lines.append("ratio = the best peer's time / eigenflow's: median of alternating rounds, and their 25 % and 75 % quantiles")
-    lines.append("limit = the best peer's time / that of the row's products and elementwise functions alone, in cache, in the same rounds")
+    lines.append("limit = the best peer's time / that of the row's products and elementwise functions alone, from the caches, in the same rounds")
     return lines
 
 

@@ -3,14 +3,17 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a thread that is done looks for other work before it may sleep.
+/// How long the thread of the first task looks for other work before it may sleep.
 const PATIENCE: Duration = Duration::from_micros(200);
+/// How long that of the second one waits before it looks for other work: what it took would keep the first one waiting.
+const PAUSE: Duration = Duration::from_micros(40);
 
 /// Runs both tasks and gives their results, as [`rayon::join`]: `b` on another thread of the pool where one is free.
 ///
-/// rayon lets a thread that has waited for some 20 microseconds sleep, and to wake it takes as long again, so that of two tasks of a
-/// tenth of a millisecond each the one that ends sooner delays what comes next. Here it waits, and does other tasks of the pool
-/// meanwhile, until the other one is done too, for 200 microseconds at most (products of 256 x 256: `docs/PERFORMANCE.md`).
+/// rayon lets a thread sleep that has looked for work 33 times, and to wake it takes tens of microseconds, so that of two tasks of a
+/// tenth of a millisecond each the one that ends sooner delays what comes next. Here it stays awake for longer (products of 256 x 256:
+/// `docs/PERFORMANCE.md`): the thread of `a` does other tasks of the pool meanwhile, as it does in rayon, and looks for them for
+/// 200 microseconds; that of `b` just waits, for 40 at most.
 ///
 /// # Panics
 /// If a task does.
@@ -27,7 +30,7 @@ pub fn join<RA: Send, RB: Send>(a: impl FnOnce() -> RA + Send, b: impl FnOnce() 
             a_done.store(true, Ordering::Release);
             // A task that nobody has taken is this thread's own.
             if begun.load(Ordering::Acquire) {
-                stay(&b_done);
+                wait(&b_done, PATIENCE, || rayon::yield_now() == Some(rayon::Yield::Executed));
             }
             result
         },
@@ -35,17 +38,20 @@ pub fn join<RA: Send, RB: Send>(a: impl FnOnce() -> RA + Send, b: impl FnOnce() 
             begun.store(true, Ordering::Release);
             let result = b();
             b_done.store(true, Ordering::Release);
-            stay(&a_done);
+            wait(&a_done, PAUSE, || false);
             result
         },
     )
 }
 
-/// Until the other task is done, or patience ends.
-fn stay(other: &AtomicBool) {
+/// Until the other task is done, or there is no more time; `work` does something else if there is anything.
+fn wait(done: &AtomicBool, time: Duration, work: impl Fn() -> bool) {
+    if done.load(Ordering::Acquire) {
+        return;
+    }
     let since = Instant::now();
-    while !other.load(Ordering::Acquire) && since.elapsed() < PATIENCE {
-        if rayon::yield_now() != Some(rayon::Yield::Executed) {
+    while !done.load(Ordering::Acquire) && since.elapsed() < time {
+        if !work() {
             std::thread::yield_now();
         }
     }
@@ -54,6 +60,7 @@ fn stay(other: &AtomicBool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     /// A sum by halves, down to single numbers.
     fn sum(numbers: &[u64]) -> u64 {
@@ -107,9 +114,10 @@ mod tests {
     fn a_panic_of_either_task_is_passed_on() {
         for fails in [0, 1] {
             let task = |k: usize| move || assert_ne!(k, fails, "on purpose");
-            let failed = std::panic::catch_unwind(|| join(task(0), task(1)));
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+            let failed = catch_unwind(AssertUnwindSafe(|| pool.install(|| join(task(0), task(1)))));
             assert!(failed.is_err(), "task {fails}");
+            assert_eq!(pool.install(|| join(|| 1, || 2)), (1, 2));
         }
-        assert_eq!(join(|| 1, || 2), (1, 2));
     }
 }

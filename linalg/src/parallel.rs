@@ -62,7 +62,9 @@ pub(crate) fn for_each_matrix<T: Real, W, const K: usize>(
 ) -> Result<(), Error> {
     // Small matrices share a workspace by the hundred; large ones are split one by one.
     let grain = (GRAIN_FLOPS / flops.max(1)).clamp(1, 256);
-    each(&mut spans(count, 1, outputs), grain, &|tasks| {
+    let mut tasks = spans(count, 1, outputs);
+    let least = grain.max(part(tasks.len()));
+    each(&mut tasks, least, &|tasks| {
         let mut w = workspace();
         tasks.iter_mut().try_for_each(|(range, out)| work(&mut w, range.start, taken(out)))
     })
@@ -76,9 +78,16 @@ pub(crate) fn for_each_span<T: Real, const K: usize>(
     outputs: [(&mut [T], usize); K],
     work: impl Fn(Range<usize>, [&mut [T]; K]) -> Result<(), Error> + Sync + Send,
 ) -> Result<(), Error> {
-    each(&mut spans(count, span, outputs), 1, &|tasks| {
+    let mut tasks = spans(count, span, outputs);
+    let least = part(tasks.len());
+    each(&mut tasks, least, &|tasks| {
         tasks.iter_mut().try_for_each(|(range, out)| work(range.clone(), taken(out)))
     })
+}
+
+/// An eighth of a thread's share: smaller parts balance no better.
+fn part(tasks: usize) -> usize {
+    tasks.div_ceil(8 * rayon::current_num_threads()).max(1)
 }
 
 /// Halves a list of tasks down to `least` of them or more, for threads to share; the first error of the list.
@@ -122,3 +131,51 @@ fn spans<T, const K: usize>(
 
 /// A task of less work than this is not worth its own workspace: some 50 microseconds.
 pub(crate) const GRAIN_FLOPS: usize = 1 << 18;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every task is done once, and of several errors the first is given, whatever is shared.
+    #[test]
+    fn all_are_done_and_the_first_error_is_given() {
+        let fail = |index: usize| Error::Overflow { op: "test", index };
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            for count in [0, 1, 2, 255, 256, 511, 512, 2000] {
+                for bad in [vec![], vec![0], vec![700, 701], vec![300, 1999], vec![count.max(1) - 1]] {
+                    let expected = bad.iter().copied().find(|&k| k < count);
+                    let found = |result: Result<(), Error>| match result {
+                        Ok(()) => None,
+                        Err(Error::Overflow { index, .. }) => Some(index),
+                        Err(other) => panic!("{other}"),
+                    };
+                    for flops in [1, 1 << 20] {
+                        let mut out = vec![0.0; 2 * count];
+                        let mark = |_: &mut (), index: usize, [out]: [&mut [f64]; 1]| {
+                            out.iter_mut().for_each(|x| *x += index as f64 + 1.0);
+                            if bad.contains(&index) { Err(fail(index)) } else { Ok(()) }
+                        };
+                        let result =
+                            pool.install(|| for_each_matrix(count, flops, [(&mut out, 2)], || (), mark));
+                        assert_eq!(found(result), expected, "{count} matrices, {threads} threads");
+                        if expected.is_none() {
+                            assert!(out.iter().enumerate().all(|(i, &x)| x == (i / 2 + 1) as f64));
+                        }
+                    }
+                    let mut out = vec![0.0; count];
+                    let result = pool.install(|| {
+                        for_each_span(count, 7, [(&mut out, 1)], |range, [out]| {
+                            out.iter_mut().zip(range.clone()).for_each(|(x, k)| *x += k as f64 + 1.0);
+                            range.clone().find(|k| bad.contains(k)).map_or(Ok(()), |k| Err(fail(k)))
+                        })
+                    });
+                    assert_eq!(found(result), expected, "{count} in spans, {threads} threads");
+                    if expected.is_none() {
+                        assert!(out.iter().enumerate().all(|(k, &x)| x == k as f64 + 1.0));
+                    }
+                }
+            }
+        }
+    }
+}
