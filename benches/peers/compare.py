@@ -152,7 +152,7 @@ def floor(row, server, length):
 
 
 def add_limit(found, times, peers, parts, shares):
-    """Adds the ratio that no program with these products and functions can pass: the best peer's time over the floor's."""
+    """Adds about what the ratio would be if only products and functions took time: the best peer's time over the floor's."""
     if not parts:
         return
     peer = next(side for side in peers if side.name == found["peer"]["way"])

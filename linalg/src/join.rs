@@ -1,4 +1,4 @@
-//! Two tasks on two threads that stay awake until both are done.
+//! Two tasks on two threads that stay awake for a while when one of them is done before the other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

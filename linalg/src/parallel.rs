@@ -60,7 +60,7 @@ pub(crate) fn for_each_matrix<T: Real, W, const K: usize>(
     workspace: impl Fn() -> W + Sync + Send,
     work: impl Fn(&mut W, usize, [&mut [T]; K]) -> Result<(), Error> + Sync + Send,
 ) -> Result<(), Error> {
-    // Small matrices share a workspace by the hundred; large ones are split one by one.
+    // Small matrices share a workspace by the hundred; of few large ones a part is a single one.
     let grain = (GRAIN_FLOPS / flops.max(1)).clamp(1, 256);
     let mut tasks = spans(count, 1, outputs);
     let least = grain.max(part(tasks.len()));
@@ -85,7 +85,7 @@ pub(crate) fn for_each_span<T: Real, const K: usize>(
     })
 }
 
-/// An eighth of a thread's share: smaller parts balance no better.
+/// An eighth of a thread's share of some tasks: parts are no smaller, so that few workspaces are made.
 fn part(tasks: usize) -> usize {
     tasks.div_ceil(8 * rayon::current_num_threads()).max(1)
 }
