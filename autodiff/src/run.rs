@@ -23,6 +23,8 @@ pub struct Runner<T> {
     program: Program<T>,
     shared: Vec<Aligned<T>>,
     lanes: Vec<Lane<T>>,
+    /// That whose sums became those of the last run.
+    first: usize,
     /// One a thread.
     workspaces: Vec<Mutex<Workspace<T>>>,
     /// Whether every thread has the memory that it keeps for products.
@@ -56,6 +58,7 @@ impl<T: Real> Runner<T> {
             program: program.clone(),
             shared,
             lanes: (0..plan.lanes).map(|_| Lane::new(plan)).collect(),
+            first: 0,
             workspaces: Vec::new(),
             prepared: false,
             alone: false,
@@ -252,16 +255,21 @@ impl<T: Real> Runner<T> {
         let program = Arc::clone(&self.program.inner);
         let Inner { tape, plan } = &*program;
         let threads = if self.alone { 1 } else { rayon::current_num_threads() };
-        if self.workspaces.len() < threads {
-            // All at once: which of them a run touches depends on how threads share the work.
-            self.workspaces.resize_with(threads, || Mutex::new(Workspace::new(plan)));
-        }
+        let workspace = || Mutex::new(Workspace::new(plan));
         if !self.prepared {
-            rayon::broadcast(|_| prepare_thread::<T>());
+            // Each thread takes its own memory: the allocator then keeps it apart from that of the others.
+            self.workspaces = rayon::broadcast(|_| {
+                prepare_thread::<T>();
+                workspace()
+            });
             self.prepared = true;
         }
+        if self.workspaces.len() < threads {
+            // All at once: which of them a run touches depends on how threads share the work.
+            self.workspaces.resize_with(threads, workspace);
+        }
         for r in plan.phases[first..].iter().flat_map(|phase| &phase.reductions) {
-            let sums = &mut self.lanes[0].sums[r.lane];
+            let sums = &mut self.lanes[self.first].sums[r.lane];
             if sums.is_empty() {
                 // The sum of the last run goes back to the lane.
                 std::mem::swap(sums, &mut self.shared[r.shared]);
@@ -289,16 +297,16 @@ impl<T: Real> Runner<T> {
             };
             if !phase.batch.is_empty() || !phase.outputs.is_empty() {
                 let sinks = sinks(outputs, phase.outputs.iter().map(|c| c.to));
-                stage.lanes(&mut self.lanes, 0, sinks, threads > 1);
+                self.first = stage.lanes(&mut self.lanes, 0, sinks, threads > 1);
             }
             if index == 0 && (phase.batch.is_empty() || rows == 0) {
                 self.lanes.iter_mut().enumerate().for_each(|(k, lane)| stage.prepare(lane, k));
             }
             for r in &phase.reductions {
                 if rows == 0 {
-                    self.lanes[0].sums[r.lane].fill(T::ZERO);
+                    self.lanes[self.first].sums[r.lane].fill(T::ZERO);
                 }
-                std::mem::swap(&mut self.shared[r.shared], &mut self.lanes[0].sums[r.lane]);
+                std::mem::swap(&mut self.shared[r.shared], &mut self.lanes[self.first].sums[r.lane]);
             }
         }
         self.prepared_rows = Some(rows);

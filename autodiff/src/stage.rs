@@ -24,8 +24,10 @@ impl<T: Real> Lane<T> {
     }
 }
 
-/// What one thread needs to run operations.
+/// What one thread needs to run operations; on cache lines of its own (in pairs, which some processors fetch together), for
+/// every operation writes to the lists.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Workspace<T> {
     slots: Vec<Aligned<T>>,
     pub scratch: Aligned<T>,
@@ -105,18 +107,26 @@ impl<T: Real> Stage<'_, T> {
         }
     }
 
-    /// Runs lanes `first ..`, splitting them between threads, and adds their sums into the first one: the tree of the
-    /// additions is that of the splits, whoever runs them. Lanes without rows are left as they are, and have no part in the sums.
-    pub fn lanes(&self, lanes: &mut [Lane<T>], first: usize, mut sinks: Sinks<'_, T>, parallel: bool) {
+    /// Runs lanes `first ..`, splitting them between threads, and adds their sums into those of the first one that has rows, whose
+    /// number it gives: the tree of the additions is that of the splits, whoever runs them. Lanes without rows are left as they are,
+    /// and have no part in the sums; no buffer passes from lane to lane, so that the cache of a lane's thread has it in the next run.
+    pub fn lanes(
+        &self,
+        lanes: &mut [Lane<T>],
+        first: usize,
+        mut sinks: Sinks<'_, T>,
+        parallel: bool,
+    ) -> usize {
         let middle = lanes.len() / 2;
         let start = self.first_row(first);
         let rows = self.first_row(first + middle) - start;
         let total = self.first_row(first + lanes.len()) - start;
         if total == 0 {
-            return;
+            return 0;
         }
         if lanes.len() == 1 {
-            return self.lane(&mut lanes[0], first, &mut sinks);
+            self.lane(&mut lanes[0], first, &mut sinks);
+            return 0;
         }
         let (a, b) = lanes.split_at_mut(middle);
         let mut left: Sinks<'_, T> = SmallVec::new();
@@ -126,24 +136,22 @@ impl<T: Real> Stage<'_, T> {
             left.push(l);
             right.push(r);
         }
-        if parallel && rows > 0 && rows < total {
-            join(|| self.lanes(a, first, left, true), || self.lanes(b, first + middle, right, true));
+        let (to, from) = if parallel && rows > 0 && rows < total {
+            join(|| self.lanes(a, first, left, true), || self.lanes(b, first + middle, right, true))
         } else {
-            self.lanes(a, first, left, parallel);
-            self.lanes(b, first + middle, right, parallel);
-        }
-        if rows == total {
-            return;
-        }
-        let sums = &self.plan.phases[self.phase].reductions;
-        let (to, from) = (&mut a[0].sums, &mut b[0].sums);
+            (self.lanes(a, first, left, parallel), self.lanes(b, first + middle, right, parallel))
+        };
         if rows == 0 {
-            sums.iter().for_each(|r| std::mem::swap(&mut to[r.lane], &mut from[r.lane]));
-        } else {
-            let all = sums.iter().map(|r| from[r.lane].len()).sum();
-            let least = if parallel { share(all, GRAIN) } else { usize::MAX };
-            add(sums, 0, to, from, least);
+            return middle + from;
         }
+        if rows < total {
+            let sums = &self.plan.phases[self.phase].reductions;
+            let (a, b) = (&mut a[to].sums, &b[from].sums);
+            let all = sums.iter().map(|r| b[r.lane].len()).sum();
+            let least = if parallel { share(all, GRAIN) } else { usize::MAX };
+            add(sums, 0, a, b, least);
+        }
+        to
     }
 
     /// Runs the shards of one lane, in order.

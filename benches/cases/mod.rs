@@ -112,6 +112,11 @@ pub trait Work: Send {
     /// Does it once.
     fn call(&mut self);
 
+    /// Does it so often, one after the other.
+    fn calls(&mut self, count: u32) {
+        (0..count).for_each(|_| self.call());
+    }
+
     /// The numbers that it computes, for comparison with other libraries.
     fn answer(&mut self) -> Vec<f64>;
 }

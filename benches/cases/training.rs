@@ -4,7 +4,7 @@ use super::given::Given;
 use super::{Case, Work};
 use eigenflow::flow::Flow;
 use eigenflow::train::{Stepper, TrainOptions};
-use eigenflow_linalg::Real;
+use eigenflow_linalg::{Real, awake};
 use std::hint::black_box;
 
 /// Steps that an answer takes.
@@ -39,6 +39,11 @@ impl<T: Real> TrainStep<T> {
 impl<T: Real> Work for TrainStep<T> {
     fn call(&mut self) {
         black_box(self.step());
+    }
+
+    /// As the training loop takes them.
+    fn calls(&mut self, count: u32) {
+        awake(|| (0..count).for_each(|_| self.call()));
     }
 
     /// The losses before each of ten steps, then all weights after them.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long the thread of the first task looks for other work before it may sleep.
-const PATIENCE: Duration = Duration::from_micros(200);
+pub(crate) const PATIENCE: Duration = Duration::from_micros(200);
 /// How long that of the second one waits before it looks for other work: what it took would keep the first one waiting.
 const PAUSE: Duration = Duration::from_micros(40);
 

@@ -5,6 +5,7 @@
 //! any number of threads.
 
 mod aligned;
+mod awake;
 mod basis;
 pub mod bounds;
 pub mod cholesky;
@@ -33,6 +34,7 @@ mod transpose;
 pub mod triangular;
 
 pub use aligned::Aligned;
+pub use awake::awake;
 pub use error::Error;
 pub use join::join;
 pub use matrix::{Batch, Matrix};

@@ -93,19 +93,37 @@ impl<T: Real> Flow<T> {
     /// # Panics
     /// If it reaches beyond the layers, as slicing does.
     pub fn part(&self, range: Range<usize>) -> Result<Self, Error> {
-        let preprocessing = self.preprocessing.min(range.end).saturating_sub(range.start);
         let layers = self.layers[range.clone()].to_vec();
+        if layers.is_empty() {
+            return Err(Error::NoColumns);
+        }
+        let mut parameters: Vec<Parameter<T>> = Vec::new();
+        let mut of_layer = Vec::new();
+        for (to, from) in range.clone().enumerate() {
+            let own = &self.parameters[self.parameters_of(from)];
+            let (old, new) = (format!("layers.{from}."), format!("layers.{to}."));
+            let first = parameters.len();
+            parameters
+                .extend(own.iter().map(|p| Parameter { name: p.name.replacen(&old, &new, 1), ..p.clone() }));
+            of_layer.push(first..parameters.len());
+        }
         // What ends before the latents has no base but the one that is nobody's.
         let whole = range.end == self.layers.len();
         let base = if whole { self.base.clone() } else { Base::Normal };
-        let mut part = Self::given(layers, preprocessing, base, self.variables.clone(), 0)?;
         let of_base = self.base_parameters().filter(|_| whole);
         let of_context = self.dequantizer_parameters().end..self.parameters.len();
-        let from = range.flat_map(|k| self.parameters_of(k)).chain(of_base).chain(of_context);
-        for (to, from) in part.parameters.iter_mut().zip(from) {
-            to.data.clone_from(&self.parameters[from].data);
-        }
-        Ok(part)
+        parameters.extend(of_base.chain(of_context).map(|k| self.parameters[k].clone()));
+        Ok(Self {
+            dim: self.dim,
+            layers,
+            preprocessing: self.preprocessing.min(range.end).saturating_sub(range.start),
+            parameters,
+            of_layer,
+            base,
+            dequantize: Dequantize::None,
+            of_dequantizer: 0,
+            variables: self.variables.clone(),
+        })
     }
 
     /// The same flow with one more layer, freshly initialised, at the latent end.
@@ -135,5 +153,53 @@ impl<T: Real> Flow<T> {
         for (k, p) in part.parameters[..part.behind().start].iter().enumerate() {
             self.parameters[first + k].data.clone_from(&p.data);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::bijections::{Affine, Coupling, Form};
+    use crate::flow::conditioner::Activation;
+
+    /// A part has the names, shapes and roles of a flow that is built of its layers, and the numbers of the whole.
+    #[test]
+    fn a_part_is_a_flow_of_its_layers() {
+        let affine = || Layer::from(Affine { dim: 2, form: Form::Full, frozen: false });
+        let coupling = |moved: usize| {
+            let (hidden, activation) = (vec![4], Activation::Tanh);
+            Layer::from(Coupling { dim: 2, moved: vec![moved], hidden, activation, bound: 2.0 }).given(1)
+        };
+        let layers = vec![affine(), coupling(0), affine(), coupling(1)];
+        let flow = Flow::<f64>::new(layers, 1, 3).unwrap();
+        let flow = flow.with_base(Base::Student { learned: true }, 3).unwrap();
+        for range in [0..4, 1..4, 0..1, 1..3, 3..4] {
+            let part = flow.part(range.clone()).unwrap();
+            let layers = flow.layers[range.clone()].to_vec();
+            let base = if range.end == 4 { flow.base.clone() } else { Base::Normal };
+            let built =
+                Flow::<f64>::given(layers, part.preprocessing, base, flow.variables.clone(), 9).unwrap();
+            let about = |flow: &Flow<f64>| {
+                let of = |p: &Parameter<f64>| (p.name.clone(), p.rows, p.cols, format!("{:?}", p.role));
+                (
+                    flow.parameters.iter().map(of).collect::<Vec<_>>(),
+                    flow.of_layer.clone(),
+                    flow.preprocessing,
+                )
+            };
+            assert_eq!(about(&part), about(&built), "{range:?}");
+            assert_eq!(part.preprocessing, usize::from(range.start == 0));
+            let mut of_whole: Vec<&Parameter<f64>> =
+                range.clone().flat_map(|k| &flow.parameters[flow.parameters_of(k)]).collect();
+            // The degrees of freedom of the base, then what standardises the context.
+            of_whole.extend(&flow.parameters[flow.behind()][usize::from(range.end < 4)..]);
+            let data = |p: &Parameter<f64>| p.data.clone();
+            assert_eq!(
+                part.parameters.iter().map(data).collect::<Vec<_>>(),
+                of_whole.into_iter().map(data).collect::<Vec<_>>(),
+                "{range:?}"
+            );
+        }
+        assert!(matches!(flow.part(2..2), Err(Error::NoColumns)));
     }
 }

@@ -10,7 +10,7 @@ use crate::train::guard::{self, Guard};
 use crate::train::objective::validation;
 use crate::train::{EpochRow, Error, Gauge, Schedule, State, Stepper, Stop, TrainOptions};
 use eigenflow_autodiff::Runner;
-use eigenflow_linalg::{Matrix, Real};
+use eigenflow_linalg::{Matrix, Real, awake};
 use rand::{Rng, RngExt};
 use std::ops::ControlFlow;
 
@@ -95,14 +95,16 @@ impl<'a, T: Real> Run<'a, T> {
             } else {
                 self.noisy = refreshed(flow, &self.x, self.options, "noise", epoch)?;
             }
-            let (mut nll, mut rate) = (0.0, 0.0);
-            for k in 0..per_epoch {
-                let step = (epoch - 1) * per_epoch + k;
-                rate = self.state.progress.factor * self.options.rate(step, steps);
-                nll += self.one_step(flow, k, step + 1, epoch, rate)? / per_epoch as f64;
-            }
-            self.stepper.swap_average(flow);
-            let (row, score) = self.look(flow, epoch, nll, rate)?;
+            let (row, score) = awake(|| {
+                let (mut nll, mut rate) = (0.0, 0.0);
+                for k in 0..per_epoch {
+                    let step = (epoch - 1) * per_epoch + k;
+                    rate = self.state.progress.factor * self.options.rate(step, steps);
+                    nll += self.one_step(flow, k, step + 1, epoch, rate)? / per_epoch as f64;
+                }
+                self.stepper.swap_average(flow);
+                self.look(flow, epoch, nll, rate)
+            })?;
             self.judge(flow, epoch, score);
             self.state.record.epochs.push(row);
             let row = &self.state.record.epochs[self.state.record.epochs.len() - 1];
