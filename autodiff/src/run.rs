@@ -23,7 +23,7 @@ pub struct Runner<T> {
     program: Program<T>,
     shared: Vec<Aligned<T>>,
     lanes: Vec<Lane<T>>,
-    /// That whose sums became those of the last run.
+    /// The lane whose sums became those of the last run.
     first: usize,
     /// One a thread.
     workspaces: Vec<Mutex<Workspace<T>>>,
@@ -52,7 +52,7 @@ impl<T: Real> Runner<T> {
     pub(crate) fn new(program: &Program<T>) -> Self {
         let plan = &program.inner.plan;
         let mut shared: Vec<Aligned<T>> = plan.shared.iter().map(|&n| Aligned::zeros(n)).collect();
-        // A sum has the memory of the first lane.
+        // A sum has the memory of a lane.
         plan.phases.iter().flat_map(|p| &p.reductions).for_each(|r| shared[r.shared] = Aligned::default());
         Self {
             program: program.clone(),
@@ -257,7 +257,7 @@ impl<T: Real> Runner<T> {
         let threads = if self.alone { 1 } else { rayon::current_num_threads() };
         let workspace = || Mutex::new(Workspace::new(plan));
         if !self.prepared {
-            // Each thread takes its own memory: the allocator then keeps it apart from that of the others.
+            // Each thread takes its own memory: allocators with an arena a thread then keep it apart from that of the others.
             self.workspaces = rayon::broadcast(|_| {
                 prepare_thread::<T>();
                 workspace()

@@ -24,8 +24,8 @@ impl<T: Real> Lane<T> {
     }
 }
 
-/// What one thread needs to run operations; on cache lines of its own (in pairs, which some processors fetch together), for
-/// every operation writes to the lists.
+/// What one thread needs to run operations. Every operation writes to it: it is on cache lines of its own, in pairs, which some
+/// processors fetch together.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Workspace<T> {
@@ -109,7 +109,7 @@ impl<T: Real> Stage<'_, T> {
 
     /// Runs lanes `first ..`, splitting them between threads, and adds their sums into those of the first one that has rows, whose
     /// number it gives: the tree of the additions is that of the splits, whoever runs them. Lanes without rows are left as they are,
-    /// and have no part in the sums; no buffer passes from lane to lane, so that the cache of a lane's thread has it in the next run.
+    /// and have no part in the sums; no buffer passes from lane to lane: the cache of a lane's thread may still have it in the next run.
     pub fn lanes(
         &self,
         lanes: &mut [Lane<T>],

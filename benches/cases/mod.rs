@@ -112,8 +112,8 @@ pub trait Work: Send {
     /// Does it once.
     fn call(&mut self);
 
-    /// Does it so often, one after the other.
-    fn calls(&mut self, count: u32) {
+    /// Does it `count` times, one after the other.
+    fn calls(&mut self, count: u64) {
         (0..count).for_each(|_| self.call());
     }
 

@@ -42,7 +42,7 @@ impl<T: Real> Work for TrainStep<T> {
     }
 
     /// As the training loop takes them.
-    fn calls(&mut self, count: u32) {
+    fn calls(&mut self, count: u64) {
         awake(|| (0..count).for_each(|_| self.call()));
     }
 

@@ -69,7 +69,7 @@ impl Server {
                 let work = self.work(first)?;
                 let start = Instant::now();
                 // By a thread of the pool, as the command line does: one from outside would sleep and be woken at each call.
-                rayon::scope(|_| work.calls(calls));
+                rayon::scope(|_| work.calls(calls.into()));
                 Ok(json!({"seconds": start.elapsed().as_secs_f64() / f64::from(calls.max(1))}))
             }
             _ => Err(format!("no command '{command}'; there are: list, load, prepare, answer, run")),

@@ -1,15 +1,15 @@
 //! Work in many short parts, between which threads stay awake.
 
-use crate::join::PATIENCE;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::join::{PATIENCE, PAUSE};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// What `work` gives; meanwhile the other threads of the pool look for what it shares with them and do not sleep.
 ///
-/// For loops of short tasks with short pauses between, as the steps of a training: rayon lets a thread sleep after some ten
-/// microseconds without work, and what is shared next begins late by the time that it takes to wake (`docs/PERFORMANCE.md`). A thread
-/// that has found nothing for 200 microseconds may sleep as always. Called from outside of a pool it just does the work. It
-/// allocates a few words for each other thread.
+/// For loops of short tasks with short pauses between, as the steps of a training: rayon lets a thread sleep that has looked for work
+/// 33 times, and what is shared next begins late by the time that it takes to wake (`docs/PERFORMANCE.md`). A thread that finds nothing
+/// for 200 microseconds leaves, and sleeps as always from then on. It is for one loop at a time in a pool: a thread that keeps
+/// awake for one may be late for another. Called from outside of a pool it just does the work. It allocates a few words for each other thread.
 ///
 /// # Panics
 /// If the work does.
@@ -21,26 +21,40 @@ use std::time::Instant;
 /// ```
 pub fn awake<R>(work: impl FnOnce() -> R) -> R {
     let Some(own) = rayon::current_thread_index() else { return work() };
-    let done = AtomicBool::new(false);
+    let (done, begun) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let others = rayon::current_num_threads() - 1;
     rayon::in_place_scope(|scope| {
-        for _ in 1..rayon::current_num_threads() {
+        for _ in 0..others {
             scope.spawn(|_| {
                 // The working thread may meet this while it waits for a task: it must not wait for itself.
                 if rayon::current_thread_index() != Some(own) {
-                    look_for_work(&done);
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    look_for_work(&done, || begun.load(Ordering::Relaxed) == others);
                 }
             });
         }
-        let result = work();
-        done.store(true, Ordering::Release);
-        result
+        let _done = Done(&done);
+        work()
     })
 }
 
+/// Sets its flag when it goes, after a panic too.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Does what the pool has to do until `done`, or until there has been nothing for a while.
-fn look_for_work(done: &AtomicBool) {
+fn look_for_work(done: &AtomicBool, all_look: impl Fn() -> bool) {
     let mut since = Instant::now();
-    while !done.load(Ordering::Acquire) && since.elapsed() < PATIENCE {
+    // Else the first thread would take what is to keep the next ones awake.
+    while !done.load(Ordering::Relaxed) && !all_look() && since.elapsed() < PAUSE {
+        std::thread::yield_now();
+    }
+    while !done.load(Ordering::Relaxed) && since.elapsed() < PATIENCE {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
             since = Instant::now();
         } else {

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long the thread of the first task looks for other work before it may sleep.
+/// How long a thread looks for other work before it may sleep: that of the first task, and those that are kept awake.
 pub(crate) const PATIENCE: Duration = Duration::from_micros(200);
 /// How long that of the second one waits before it looks for other work: what it took would keep the first one waiting.
-const PAUSE: Duration = Duration::from_micros(40);
+pub(crate) const PAUSE: Duration = Duration::from_micros(40);
 
 /// Runs both tasks and gives their results, as [`rayon::join`]: `b` on another thread of the pool where one is free.
 ///

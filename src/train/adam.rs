@@ -67,7 +67,7 @@ fn numbers<T>(changes: &[Change<'_, T>]) -> usize {
     changes.iter().map(|c| c.gradient.len()).sum()
 }
 
-/// Two threads take a half each, and so on, of what is more than `least` numbers; the other threads have just done their shards and are awake.
+/// Two threads take a half each, and so on, of what is more than `least` numbers.
 fn halves<T: Real>(
     changes: &mut [Change<'_, T>],
     m: &mut [Vec<T>],

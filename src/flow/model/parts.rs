@@ -173,6 +173,7 @@ mod tests {
         let layers = vec![affine(), coupling(0), affine(), coupling(1)];
         let flow = Flow::<f64>::new(layers, 1, 3).unwrap();
         let flow = flow.with_base(Base::Student { learned: true }, 3).unwrap();
+        let flow = flow.with_dequantizer(Dequantize::variational(2), 3).unwrap();
         for range in [0..4, 1..4, 0..1, 1..3, 3..4] {
             let part = flow.part(range.clone()).unwrap();
             let layers = flow.layers[range.clone()].to_vec();
@@ -191,8 +192,9 @@ mod tests {
             assert_eq!(part.preprocessing, usize::from(range.start == 0));
             let mut of_whole: Vec<&Parameter<f64>> =
                 range.clone().flat_map(|k| &flow.parameters[flow.parameters_of(k)]).collect();
-            // The degrees of freedom of the base, then what standardises the context.
-            of_whole.extend(&flow.parameters[flow.behind()][usize::from(range.end < 4)..]);
+            let of_base = flow.base_parameters().filter(|_| range.end == 4);
+            let of_context = flow.dequantizer_parameters().end..flow.parameters.len();
+            of_whole.extend(of_base.chain(of_context).map(|k| &flow.parameters[k]));
             let data = |p: &Parameter<f64>| p.data.clone();
             assert_eq!(
                 part.parameters.iter().map(data).collect::<Vec<_>>(),
