@@ -108,7 +108,7 @@ impl<T: Real> Stage<'_, T> {
     }
 
     /// Runs lanes `first ..`, splitting them between threads, and adds their sums into those of the first one that has rows, whose
-    /// number it gives: the tree of the additions is that of the splits, whoever runs them. Lanes without rows are left as they are,
+    /// index in `lanes` it gives: the tree of the additions is that of the splits, whoever runs them. Lanes without rows are left as they are,
     /// and have no part in the sums; no buffer passes from lane to lane: the cache of a lane's thread may still have it in the next run.
     pub fn lanes(
         &self,

@@ -47,7 +47,7 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Does what the pool has to do until `done`, or until there has been nothing for a while.
+/// Waits a little until all others look too, then does what the pool has to do until `done`, or until there has been nothing for a while.
 fn look_for_work(done: &AtomicBool, all_look: impl Fn() -> bool) {
     let mut since = Instant::now();
     // Else the first thread would take what is to keep the next ones awake.
@@ -92,6 +92,21 @@ mod tests {
             assert_eq!(pool(threads).install(|| awake(&mut work)), 499_500, "{threads} threads");
             assert_eq!(calls, 1);
         }
+    }
+
+    /// The only thread of a pool meets the task there or nobody does; then it waits for no more.
+    #[test]
+    fn who_looks_does_what_there_is_and_gives_up() {
+        let ran = AtomicBool::new(false);
+        pool(1).install(|| {
+            rayon::in_place_scope(|scope| {
+                scope.spawn(|_| ran.store(true, Ordering::Relaxed));
+                look_for_work(&AtomicBool::new(true), || true);
+                assert!(!ran.load(Ordering::Relaxed), "nothing once the work is done");
+                look_for_work(&AtomicBool::new(false), || true);
+                assert!(ran.load(Ordering::Relaxed));
+            });
+        });
     }
 
     /// Two that each keep the other's thread, side by side and one inside the other.
