@@ -22,7 +22,7 @@ ROOT = HERE.parent.parent
 # First match counts.
 KINDS = [
     ("products", re.compile(r"lines::block|lines::dots|linalg::matmul|microkernel|millikernel|gemm|pack_operands")),
-    ("elementwise functions", re.compile(r"network::Activate|dispatch::(Map|InPlace)|Unary")),
+    ("elementwise functions", re.compile(r"network::(Relu|Silu)|dispatch::(Map|InPlace)|cells::|Unary")),
     ("small matrices", re.compile(r"small::")),
     ("large factorisations", re.compile(r"faer")),
     ("copies", re.compile(r"memmove|memcpy|memset|[Gg]ather|[Cc]oncat|transpose::Transpose|copy_columns")),

@@ -116,10 +116,13 @@ pub trait Real:
     /// An elementwise function by its kernel for this type.
     #[doc(hidden)]
     fn lane<F: Function, const FMA: bool>(self) -> Self;
+    /// An elementwise function in place by code of its own for this type and machine; `false` where there is none.
+    #[doc(hidden)]
+    fn native<F: Function>(y: &mut [Self]) -> bool;
 }
 
 macro_rules! real {
-    ($t:ident, $bits:ident, $mantissa:expr, $bias:expr, $eval:ident) => {
+    ($t:ident, $bits:ident, $mantissa:expr, $bias:expr, $eval:ident, $native:expr) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -194,9 +197,13 @@ macro_rules! real {
             fn lane<F: Function, const FMA: bool>(self) -> Self {
                 F::$eval::<FMA>(self)
             }
+            #[inline(always)]
+            fn native<F: Function>(y: &mut [Self]) -> bool {
+                $native(y)
+            }
         }
     };
 }
 
-real!(f32, u32, 23, 127, eval32);
-real!(f64, u64, 52, 1023, eval);
+real!(f32, u32, 23, 127, eval32, F::native32);
+real!(f64, u64, 52, 1023, eval, |_| false);

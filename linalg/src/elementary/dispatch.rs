@@ -50,7 +50,8 @@ impl<K: Kernel> WithSimd for Run<K> {
     }
 }
 
-/// `F(x)` inside a [`Kernel`], the same bits as [`map`].
+/// `F(x)` inside a [`Kernel`], the same bits as [`map`]; those of [`Function::eval32`] where `map` has code of its own (`tanh` in
+/// `f32` with AVX-512).
 #[inline(always)]
 pub fn lane<F: Function, T: Real, const FMA: bool>(x: T) -> T {
     x.lane::<F, FMA>()
@@ -98,8 +99,8 @@ pub fn fused() -> bool {
 /// `dst[i] = F(src[i])`, by the widest instruction set of the machine.
 ///
 /// The bits of `dst[i]` depend on `src[i]` alone, not on its position or on the length. All
-/// machines with fused multiply-add give the same bits (sine and cosine excepted, which are the
-/// system's); the others use the portable kernels.
+/// machines with fused multiply-add give the same bits (excepted are sine and cosine, which are the
+/// system's, and `tanh` in `f32`, which has code of its own for AVX-512); the others use the portable kernels.
 ///
 /// # Panics
 ///
@@ -113,7 +114,12 @@ pub fn fused() -> bool {
 /// ```
 pub fn map<F: Function, T: Real>(dst: &mut [T], src: &[T]) {
     assert_eq!(dst.len(), src.len(), "{}: destination and source differ in length", F::NAME);
-    dispatch(Map { dst, src, function: PhantomData::<F> });
+    if T::native::<F>(&mut []) {
+        dst.copy_from_slice(src);
+        T::native::<F>(dst);
+    } else {
+        dispatch(Map { dst, src, function: PhantomData::<F> });
+    }
 }
 
 /// The loop over one slice.
@@ -142,7 +148,9 @@ impl<F: Function, T: Real> Kernel for InPlace<'_, F, T> {
 /// assert_eq!(y, [0.0, -1.0, 1.0]);
 /// ```
 pub fn in_place<F: Function, T: Real>(y: &mut [T]) {
-    dispatch(InPlace { y, function: PhantomData::<F> });
+    if !T::native::<F>(y) {
+        dispatch(InPlace { y, function: PhantomData::<F> });
+    }
 }
 
 /// `F(x)`, the same bits as [`map`].
@@ -219,13 +227,18 @@ mod tests {
 
     fn levels_agree<F: Function, T: Real>() {
         let src: Vec<T> = (-999..=999).map(|i| T::of(f64::from(i) / 47.0)).collect();
-        let mut best = vec![T::ZERO; src.len()];
-        map::<F, T>(&mut best, &src);
         let by = |level: Level| {
             let mut dst = vec![T::ZERO; src.len()];
             level.kernel(Map { dst: &mut dst, src: &src, function: PhantomData::<F> });
             dst
         };
+        let mut best = vec![T::ZERO; src.len()];
+        // Code of its own is tested where it is (`cells.rs`).
+        if T::native::<F>(&mut []) {
+            dispatch(Map { dst: &mut best, src: &src, function: PhantomData::<F> });
+        } else {
+            map::<F, T>(&mut best, &src);
+        }
         for level in Level::vectors() {
             assert!(by(level).iter().zip(&best).all(|(&a, &b)| same(a, b)), "{} {level:?}", F::NAME);
         }

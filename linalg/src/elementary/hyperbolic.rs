@@ -77,6 +77,10 @@ impl Function for Tanh {
         let e = mul_add::<f32, FMA>(s, exp_m1_reduced::<f32, FMA>(z + z), s - 1.0);
         (e / (e + 2.0)).copysign(x)
     }
+
+    fn native32(y: &mut [f32]) -> bool {
+        super::cells::tanh(y)
+    }
 }
 
 /// `ln(x + sqrt(x^2 + 1))`, accurate near zero.

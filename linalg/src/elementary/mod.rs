@@ -4,7 +4,8 @@
 //! kernel in a plain loop, compiled for each instruction set, is the slice form ([`map`],
 //! [`in_place`], and by name [`exp`], [`tanh`], ...); on one number it is the form in [`scalar`], with
 //! the same bits; called as [`Function::eval`] or [`Function::eval32`] it is the reference, fused or
-//! portable.
+//! portable. `tanh` in `f32` has code of its own for AVX-512, a table of polynomials in registers, which may
+//! differ from the kernel in the last bits.
 //!
 //! # Accuracy
 //!
@@ -16,8 +17,9 @@
 //!
 //! `f32` has kernels of its own: at most 2 eps, eps = `2^-23`, tested at every 97th of all arguments.
 //! The greatest seen at every third: `exp`, `ln` 0.75; `exp_m1`, `ln_1p`, `cosh` 1.1; `asinh` 1.3;
-//! `sinh`, `sigmoid` 1.5; `tanh` 1.6; `softplus` 1.95. The error functions, the quantile, sine and cosine are computed in
-//! `f64` and rounded once: half of eps, and 1e-8 of it more.
+//! `sinh`, `sigmoid` 1.5; `tanh` 1.6 (1.2 with AVX-512, at all arguments); `softplus` 1.95. The error
+//! functions, the quantile, sine and cosine are computed in `f64` and rounded once: half of eps, and
+//! 1e-8 of it more.
 //!
 //! In both, square root and reciprocal are correctly rounded. A subnormal result is further off by at
 //! most the least subnormal number: underflow is gradual, never to zero at once. Subnormal arguments
@@ -49,6 +51,7 @@ macro_rules! kernels {
 
 mod arithmetic;
 mod basic;
+mod cells;
 mod coefficients;
 mod dispatch;
 mod exponential;
@@ -78,7 +81,8 @@ pub trait Function: Copy + Send + Sync + 'static {
     /// The value at `x`, by fused multiply-add (`FMA`) or by separate operations.
     ///
     /// The scalar reference. With `FMA` it gives the bits of [`map`] on machines that have the
-    /// instruction, and is slow where the compiler may not assume it; without, those on the others.
+    /// instruction (`tanh` in `f32` with AVX-512 excepted), and is slow where the compiler may not assume
+    /// it; without, those on the others.
     /// Implementations are branch-free and `#[inline(always)]`, else the loop is not vector code.
     fn eval<const FMA: bool>(x: f64) -> f64;
 
@@ -86,6 +90,14 @@ pub trait Function: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn eval32<const FMA: bool>(x: f32) -> f32 {
         Self::eval::<FMA>(f64::from(x)) as f32
+    }
+
+    /// `y[i] = F(y[i])` in single precision by code of its own for this machine, in place of the loop over
+    /// [`eval32`](Function::eval32); `false`, with `y` as it was, where there is none. Whether there is any depends on the
+    /// machine alone; it may differ from `eval32` in the last bits, and its bits depend on `y[i]` alone.
+    #[doc(hidden)]
+    fn native32(_: &mut [f32]) -> bool {
+        false
     }
 }
 

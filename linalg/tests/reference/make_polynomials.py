@@ -1,12 +1,15 @@
-"""Prints the polynomials of src/elementary/coefficients.rs.
+"""Prints the polynomials of src/elementary/coefficients.rs and, at the end, of src/elementary/cells.rs.
 
-Chebyshev interpolation in 100 digits, rounded to f64 or f32, highest degree first. Each line tells
-the interval and the interpolation error. Needs mpmath.
+Chebyshev interpolation in 100 digits (the cells: minimax in 40), rounded to f64 or f32, highest degree first. Each line
+tells the interval and the error. Needs mpmath.
 """
 
 import struct
+from itertools import groupby
 
-from mpmath import atanh, chebyfit, coth, erf, erfc, exp, expm1, log, log1p, mp, mpf, nstr, pi, sqrt
+from mpmath import (
+    atanh, chebyfit, cos, coth, erf, erfc, exp, expm1, log, log1p, lu_solve, matrix, mp, mpf, nstr, pi, sqrt, tanh,
+)
 
 mp.dps = 100
 TINY = mpf(10) ** -30
@@ -75,3 +78,53 @@ for name, kind, (doc, f, interval), terms in [
     for x in c:
         print(f"    {shortest(x, kind)},")
     print("];\n")
+
+
+def minimax(f, weight, interval, powers):
+    """Coefficients of the powers with the least greatest |weight (p - f)|, and that, by Remez' exchange on a grid."""
+    a, b = interval
+    grid = [(a + b) / 2 - (b - a) / 2 * cos(pi * i / 400) for i in range(401)]
+    values = [(f(t), weight(t)) for t in grid]
+    count = len(powers) + 1
+    at = [400 * i // (count - 1) for i in range(count)]
+    for _ in range(12):
+        rows = [[grid[i] ** p for p in powers] + [(-1) ** r / values[i][1]] for r, i in enumerate(at)]
+        c = list(lu_solve(matrix(rows), matrix([values[i][0] for i in at])))[:-1]
+        error = [(sum(k * t**p for k, p in zip(c, powers)) - v) * w for t, (v, w) in zip(grid, values)]
+        runs = [list(run) for _, run in groupby(range(401), key=lambda i: error[i] > 0)]
+        extrema = [max(run, key=lambda i: abs(error[i])) for run in runs]
+        while len(extrema) > count:
+            extrema.pop(0 if abs(error[extrema[0]]) < abs(error[extrema[-1]]) else -1)
+        if extrema == at or len(extrema) < count:
+            break
+        at = extrema
+    return c, max(abs(e) for e in error)
+
+
+# tanh(start + t) on 32 cells: those of u = 0.8 x + 0.5 from 1/2 to 8 where its exponent and three bits of its fraction are the
+# same. The lowest five bits of those are the column. The first cell has no constant term, so that small numbers keep their
+# digits; the last is one: beyond 9.011 tanh rounds to that, and before it is 5e-8 less at most.
+mp.dps = 40
+columns, greatest = [None] * 32, mpf(0)
+for k in range(32):
+    u = [mpf(2) ** (i // 8 - 1) * (1 + mpf(i % 8) / 8) for i in (k, k + 1)]
+    low, high = [(v - mpf(1) / 2) * 5 / 4 for v in u]
+    start = mpf(shortest(low, "f32"))
+    value = lambda t: tanh(start + t)
+    if k == 0:
+        c, error = minimax(lambda t: tanh(t) / t if t else mpf(1), lambda t: 1, (low, high), range(3, -1, -1))
+        c.append(mpf(0))
+    elif k == 31:
+        c, error = [mpf(0)] * 4 + [mpf(1)], 1 - tanh(low)
+    else:
+        c, error = minimax(value, lambda t: 1 / value(t), (low - start, high - start), range(4, -1, -1))
+    columns[(k + 16) % 32] = [*c, start]
+    greatest = max(greatest, error)
+print(f"/// `tanh(start + t)` in `t` by column, highest degree first, and `start`; relative error {nstr(greatest, 2)}.")
+print("#[rustfmt::skip]")
+print("pub(super) const TANH: [[f32; 32]; 6] = [")
+for row in zip(*columns):
+    numbers = [shortest(x, "f32") for x in row]
+    lines = [", ".join(numbers[i : i + 8]) for i in range(0, 32, 8)]
+    print("    [" + ",\n     ".join(lines) + "],")
+print("];")

@@ -7,7 +7,7 @@ use crate::flow::conditioner::{Activation, Mlp};
 use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents, shape_error};
 use eigenflow_autodiff::{Error, Recorder, Shape, Tangent, Var, expand};
 use eigenflow_linalg::Real;
-use eigenflow_linalg::elementary::{Exp, Kernel, Tanh, dispatch, lane};
+use eigenflow_linalg::elementary::{Exp, Kernel, Tanh, dispatch, in_place, lane};
 use eigenflow_linalg::lines::{Right, is_sooner_transposed, sum};
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
@@ -210,12 +210,15 @@ impl<T: Real> Primitive<T> for Coupling {
             };
             last.apply(&mut raw[..n * 2 * m], x, n, line);
             let (tanh, rest) = kept.split_at_mut(1);
+            let tanh = &mut tanh[0][tile(m)];
+            let shift = &mut shift[..n * m];
+            dispatch(Apart { spec, raw: &raw[..n * 2 * m], tanh, shift });
+            in_place::<Tanh, T>(tanh);
             dispatch(Step {
                 spec,
-                raw: &raw[..n * 2 * m],
-                shift: &mut shift[..n * m],
+                shift,
                 b: &cx.inputs[1][tile(m)],
-                tanh: &mut tanh[0][tile(m)],
+                tanh,
                 scale: &mut rest[0][tile(m)],
                 y: &mut y[tile(m)],
                 log_det: &mut log_det[tile(1)],
@@ -278,14 +281,41 @@ impl<T: Real> Primitive<T> for Coupling {
     }
 }
 
-/// `(s, t)` of a tile of rows to `y`, `log|det|`, `tanh(s / c)` and `e^{±l}`.
-struct Step<'a, T> {
+/// The rows `(s, t)` of a tile to `s / c` and `t`: apart, what follows is one long loop, however few the columns.
+struct Apart<'a, T> {
     spec: &'a Spec,
     raw: &'a [T],
-    /// Room for `t`.
-    shift: &'a mut [T],
-    b: &'a [T],
     tanh: &'a mut [T],
+    shift: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Apart<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        unrolled!(self.spec.moved(), |m| self.columns(m));
+    }
+}
+
+impl<T: Real> Apart<'_, T> {
+    #[inline(always)]
+    fn columns(self, m: usize) {
+        let inverse = T::ONE / T::of(self.spec.bound);
+        let halves = self.tanh.chunks_exact_mut(m).zip(self.shift.chunks_exact_mut(m));
+        for ((s, t), raw) in halves.zip(self.raw.chunks_exact(2 * m)) {
+            s.iter_mut().zip(raw).for_each(|(s, &x)| *s = x * inverse);
+            t.iter_mut().zip(&raw[m..]).for_each(|(t, &x)| *t = x);
+        }
+    }
+}
+
+/// `tanh(s / c)` and `t` of a tile of rows to `y`, `log|det|` and `e^{±l}`.
+struct Step<'a, T> {
+    spec: &'a Spec,
+    shift: &'a [T],
+    b: &'a [T],
+    tanh: &'a [T],
     scale: &'a mut [T],
     y: &'a mut [T],
     log_det: &'a mut [T],
@@ -305,16 +335,6 @@ impl<T: Real> Step<'_, T> {
     fn columns<const FMA: bool>(self, m: usize) {
         let c = T::of(self.spec.bound);
         let signed = if self.spec.generate { -c } else { c };
-        let inverse = T::ONE / c;
-        // Apart first, so that all that follows is one long loop, however few the columns.
-        let halves = self.tanh.chunks_exact_mut(m).zip(self.shift.chunks_exact_mut(m));
-        for ((s, t), raw) in halves.zip(self.raw.chunks_exact(2 * m)) {
-            s.iter_mut().zip(raw).for_each(|(s, &x)| *s = x * inverse);
-            t.iter_mut().zip(&raw[m..]).for_each(|(t, &x)| *t = x);
-        }
-        for s in self.tanh.iter_mut() {
-            *s = lane::<Tanh, T, FMA>(*s);
-        }
         for (e, &s) in self.scale.iter_mut().zip(self.tanh.iter()) {
             *e = lane::<Exp, T, FMA>(signed * s);
         }

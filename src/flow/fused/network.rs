@@ -2,7 +2,7 @@
 
 use crate::flow::conditioner::Activation;
 use eigenflow_linalg::Real;
-use eigenflow_linalg::elementary::{Kernel, Sigmoid, Tanh, dispatch, lane};
+use eigenflow_linalg::elementary::{Kernel, Sigmoid, Tanh, dispatch, in_place, lane};
 use eigenflow_linalg::lines::{Right, affine, times};
 
 /// Rows that pass all layers together: their values stay in the first-level cache.
@@ -43,36 +43,47 @@ impl<'a, T: Real> Layer<'a, T> {
 
 /// `y = act(y)`, and the slope `act'` where it cannot be told from `y` alone.
 pub(super) fn activate<T: Real>(activation: Activation, y: &mut [T], slope: Option<&mut [T]>) {
-    dispatch(Activate { activation, y, slope });
+    match activation {
+        Activation::Tanh => in_place::<Tanh, T>(y),
+        Activation::Relu => dispatch(Relu { y }),
+        Activation::Silu => dispatch(Silu { y, slope }),
+    }
 }
 
-struct Activate<'a, T> {
-    activation: Activation,
+struct Relu<'a, T> {
     y: &'a mut [T],
-    slope: Option<&'a mut [T]>,
 }
 
-impl<T: Real> Kernel for Activate<'_, T> {
+impl<T: Real> Kernel for Relu<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        match (self.activation, self.slope) {
-            (Activation::Tanh, _) => self.y.iter_mut().for_each(|y| *y = lane::<Tanh, T, FMA>(*y)),
-            (Activation::Relu, _) => {
-                // The sign of a zero tells the side of the kink: +0 at and above it, -0 below.
-                let relu = |u: T| if u >= T::ZERO { u + T::ZERO } else { -T::ZERO };
-                self.y.iter_mut().for_each(|y| *y = if y.is_nan() { *y } else { relu(*y) });
-            }
-            (Activation::Silu, Some(slope)) => {
-                for (y, d) in self.y.iter_mut().zip(slope) {
-                    let u = *y;
-                    let s = lane::<Sigmoid, T, FMA>(u);
-                    *y = u * s;
-                    *d = s * (T::ONE + u * (T::ONE - s));
-                }
-            }
-            (Activation::Silu, None) => self.y.iter_mut().for_each(|y| *y = *y * lane::<Sigmoid, T, FMA>(*y)),
+        // The sign of a zero tells the side of the kink: +0 at and above it, -0 below.
+        let relu = |u: T| if u >= T::ZERO { u + T::ZERO } else { -T::ZERO };
+        self.y.iter_mut().for_each(|y| *y = if y.is_nan() { *y } else { relu(*y) });
+    }
+}
+
+struct Silu<'a, T> {
+    y: &'a mut [T],
+    slope: Option<&'a mut [T]>,
+}
+
+impl<T: Real> Kernel for Silu<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Some(slope) = self.slope else {
+            self.y.iter_mut().for_each(|y| *y = *y * lane::<Sigmoid, T, FMA>(*y));
+            return;
+        };
+        for (y, d) in self.y.iter_mut().zip(slope) {
+            let u = *y;
+            let s = lane::<Sigmoid, T, FMA>(u);
+            *y = u * s;
+            *d = s * (T::ONE + u * (T::ONE - s));
         }
     }
 }
