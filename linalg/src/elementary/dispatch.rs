@@ -83,7 +83,7 @@ pub(crate) const fn has_fma<S: Simd>() -> bool {
 
 /// Whether this machine computes with fused multiply-add.
 ///
-/// If so [`map`] gives the bits of [`Function::eval`] with `FMA`, else those without.
+/// If so [`map`] gives the bits of [`Function::eval`] with `FMA` (`tanh` in `f32` with AVX-512 excepted), else those without.
 pub fn fused() -> bool {
     struct Probe;
     impl Kernel for Probe {

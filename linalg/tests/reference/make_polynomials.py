@@ -102,8 +102,8 @@ def minimax(f, weight, interval, powers):
 
 
 # tanh(start + t) on 32 cells: those of u = 0.8 x + 0.5 from 1/2 to 8 where its exponent and three bits of its fraction are the
-# same. The lowest five bits of those are the column. The first cell has no constant term, so that small numbers keep their
-# digits; the last is one: beyond 9.011 tanh rounds to that, and before it is 5e-8 less at most.
+# same. The lowest five bits of those are the column. The first cell has no constant term and the slope one, so that tiny numbers
+# are their own tanh; the last is one: beyond 9.011 tanh rounds to that, and before it is 5e-8 less at most.
 mp.dps = 40
 columns, greatest = [None] * 32, mpf(0)
 for k in range(32):
@@ -112,8 +112,10 @@ for k in range(32):
     start = mpf(shortest(low, "f32"))
     value = lambda t: tanh(start + t)
     if k == 0:
-        c, error = minimax(lambda t: tanh(t) / t if t else mpf(1), lambda t: 1, (low, high), range(3, -1, -1))
-        c.append(mpf(0))
+        # t + t^2 q(t): tiny numbers are their own tanh.
+        tail = lambda t: (tanh(t) / t - 1) / t if t > mpf(10) ** -12 else -t / 3
+        c, error = minimax(tail, lambda t: t + mpf(10) ** -12, (low, high), range(2, -1, -1))
+        c += [mpf(1), mpf(0)]
     elif k == 31:
         c, error = [mpf(0)] * 4 + [mpf(1)], 1 - tanh(low)
     else:
@@ -122,7 +124,7 @@ for k in range(32):
     greatest = max(greatest, error)
 print(f"/// `tanh(start + t)` in `t` by column, highest degree first, and `start`; relative error {nstr(greatest, 2)}.")
 print("#[rustfmt::skip]")
-print("pub(super) const TANH: [[f32; 32]; 6] = [")
+print("const TANH: [[f32; 32]; 6] = [")
 for row in zip(*columns):
     numbers = [shortest(x, "f32") for x in row]
     lines = [", ".join(numbers[i : i + 8]) for i in range(0, 32, 8)]
