@@ -161,7 +161,7 @@ pub fn in_place<F: Function, T: Real>(y: &mut [T]) {
 /// ```
 pub fn apply<F: Function, T: Real>(x: T) -> T {
     let mut y = [x];
-    map::<F, T>(&mut y, &[x]);
+    in_place::<F, T>(&mut y);
     y[0]
 }
 

@@ -81,12 +81,12 @@ pub trait Function: Copy + Send + Sync + 'static {
     /// The value at `x`, by fused multiply-add (`FMA`) or by separate operations.
     ///
     /// The scalar reference. With `FMA` it gives the bits of [`map`] on machines that have the
-    /// instruction (`tanh` in `f32` with AVX-512 excepted), and is slow where the compiler may not assume
-    /// it; without, those on the others.
+    /// instruction, and is slow where the compiler may not assume it; without, those on the others.
     /// Implementations are branch-free and `#[inline(always)]`, else the loop is not vector code.
     fn eval<const FMA: bool>(x: f64) -> f64;
 
     /// The value at `x` in single precision; through [`eval`](Function::eval) unless the function has a kernel of its own.
+    /// Its bits are those of [`map`] too, but for `tanh` on machines with AVX-512.
     #[inline(always)]
     fn eval32<const FMA: bool>(x: f32) -> f32 {
         Self::eval::<FMA>(f64::from(x)) as f32
