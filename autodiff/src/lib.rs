@@ -23,6 +23,7 @@ mod run;
 mod shape;
 mod shared;
 mod stage;
+mod sums;
 mod tangent;
 mod var;
 

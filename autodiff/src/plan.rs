@@ -21,6 +21,8 @@ const GOOD_ROWS: usize = 64;
 const WEIGHTY_BYTES: usize = 1024 * 1024;
 const WEIGHTY_SHARD_BYTES: usize = 4 * 1024 * 1024;
 const MAX_ROWS: usize = 1024;
+/// Most numbers of the matrices that every thread computes for itself; the others are there once.
+const MOST_OWN: usize = 1 << 20;
 /// Lanes that sum over rows; a constant, so that sums have the same bits on any machine.
 const LANES: usize = 8;
 /// Lanes of a program without sums over rows, whose results do not depend on the number.
@@ -42,6 +44,8 @@ pub(crate) enum Place {
     Sum(usize),
     /// A matrix of the shared store.
     Shared(usize),
+    /// A matrix that every thread has for itself, in its workspace.
+    Own(usize),
 }
 
 /// A sum over rows: the lanes' accumulator `lane` becomes shared matrix `shared`.
@@ -55,6 +59,8 @@ pub(crate) struct Reduction {
 pub(crate) struct Phase {
     /// Nodes on shared values, in order.
     pub shared: Vec<Group>,
+    /// Those that every thread computes for itself, after them.
+    pub own: Vec<u32>,
     /// Nodes on batch values, in order.
     pub batch: Vec<u32>,
     /// Sums that end this phase.
@@ -105,6 +111,8 @@ pub(crate) struct Plan {
     pub carried: Vec<usize>,
     /// Numbers of each shared matrix.
     pub shared: Vec<usize>,
+    /// Numbers of each matrix that every thread has for itself.
+    pub own: Vec<usize>,
     /// Numbers of each lane accumulator.
     pub accumulators: Vec<usize>,
     /// What each live node reads and writes; empty for dead nodes.
@@ -175,17 +183,39 @@ impl Plan {
             }
         }
 
+        // What operations on shared values read, and outputs, are there once for all threads.
+        let mut common = vec![false; tape.values.len()];
+        outputs.iter().for_each(|&id| common[id as usize] = true);
+        for (node, level) in tape.nodes.iter().zip(&levels) {
+            if level.as_ref().is_some_and(|l| !l.batch) {
+                node.inputs.iter().for_each(|&id| common[id as usize] = true);
+            }
+        }
+        let is_own =
+            |node: &Node<T>| node.op.each_thread() && node.outputs.clone().all(|id| !common[id as usize]);
+        let numbers = |node: &Node<T>| node.outputs.clone().map(|id| shape(id).unit()).sum::<usize>();
+        let (mut own, mut all_own) = (Vec::new(), 0);
+
         // Order, and places of shared values and sums.
         for (index, level) in levels.iter().enumerate() {
             let Some(level) = level else { continue };
             let phase = &mut phases[level.phase];
+            let node = &tape.nodes[index];
             if level.batch {
                 phase.batch.push(index as u32);
+            } else if is_own(node) && all_own + numbers(node) <= MOST_OWN {
+                phase.own.push(index as u32);
+                all_own += numbers(node);
+                for id in node.outputs.clone() {
+                    places[id as usize] = Place::Own(own.len());
+                    own.push(shape(id).unit());
+                }
+                continue;
             } else {
-                let reads = tape.nodes[index].inputs.iter().map(|&i| places[i as usize]);
+                let reads = node.inputs.iter().map(|&i| places[i as usize]);
                 phase.push_shared(index as u32, reads, shared.len());
             }
-            for id in tape.nodes[index].outputs.clone() {
+            for id in node.outputs.clone() {
                 if !shape(id).is_batch() {
                     places[id as usize] = Place::Shared(shared.len());
                     if level.from_batch {
@@ -258,6 +288,7 @@ impl Plan {
             slots,
             carried,
             shared,
+            own,
             accumulators,
             wiring,
             outputs: outputs.to_vec(),
@@ -374,4 +405,32 @@ impl Slots {
 /// Ids of variables.
 pub(crate) fn ids<T: eigenflow_linalg::Real>(vars: &[Var<'_, T>]) -> Vec<ValueId> {
     vars.iter().map(Var::id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Program;
+
+    /// Transposes that operations on rows alone read are each thread's own, as far as memory goes.
+    #[test]
+    fn who_has_a_transpose() {
+        let of = |n: usize, what: usize| {
+            let program = Program::<f64>::record(|r| {
+                let (x, t) = (r.batch(n), r.shared(n, n).transpose());
+                let y = x.matmul(t);
+                match what {
+                    0 => vec![y],
+                    1 => vec![y, t],
+                    _ => vec![y.matmul(t.exp())],
+                }
+            });
+            (program.inner.plan.own.clone(), program.inner.plan.shared.clone())
+        };
+        assert_eq!(of(4, 0), (vec![16], vec![]));
+        assert_eq!(of(4, 1), (vec![], vec![16]), "an output is there once");
+        assert_eq!(of(4, 2), (vec![], vec![16, 16]), "so is what an operation on shared values reads");
+        assert_eq!(of(1024, 0), (vec![MOST_OWN], vec![]));
+        assert_eq!(of(1025, 0), (vec![], vec![1025 * 1025]), "so is what would be too much for every thread");
+    }
 }

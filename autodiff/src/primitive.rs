@@ -70,6 +70,12 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
         false
     }
 
+    /// Whether every thread computes shared outputs for itself, rather than one thread for all: for what takes less time than to fetch it
+    /// from the cache of another core. It holds where operations on rows alone read them.
+    fn each_thread(&self) -> bool {
+        false
+    }
+
     /// Scratch numbers needed for `rows` batch rows.
     fn scratch(&self, inputs: &[Shape], rows: usize) -> usize {
         let _ = (inputs, rows);

@@ -91,7 +91,8 @@ impl<T: Real> Program<T> {
     /// Bytes of workspace that one shard in flight takes.
     pub fn workspace_bytes(&self) -> usize {
         let plan = &self.inner.plan;
-        (plan.slots.iter().sum::<usize>() * plan.shard_rows + plan.scratch) * size_of::<T>()
+        let rows = plan.slots.iter().sum::<usize>() * plan.shard_rows;
+        (rows + plan.own.iter().sum::<usize>() + plan.scratch) * size_of::<T>()
     }
 
     /// Bytes that a runner keeps of each row from one part of a run to the next: what lies on both sides of a sum over rows, or is

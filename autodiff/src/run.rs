@@ -5,6 +5,7 @@ use crate::program::Inner;
 use crate::recorder::{Tape, ValueId};
 use crate::shared::Store;
 use crate::stage::{Lane, Sinks, Stage, Workspace};
+use crate::sums::square;
 use crate::{Error, Program};
 use eigenflow_linalg::lines::prepare_thread;
 use eigenflow_linalg::{Aligned, Real};
@@ -22,6 +23,8 @@ use std::sync::{Arc, Mutex};
 pub struct Runner<T> {
     program: Program<T>,
     shared: Vec<Aligned<T>>,
+    /// Number of the run that shared values are of, by phase, counted from 1 for those that have not begun.
+    runs: Vec<u64>,
     lanes: Vec<Lane<T>>,
     /// The lane whose sums became those of the last run.
     first: usize,
@@ -34,6 +37,8 @@ pub struct Runner<T> {
     shared_inputs: SharedInputs,
     /// Rows of the last run, whose first part is there.
     prepared_rows: Option<usize>,
+    /// `Σ x²` of the sums over rows, by phase, if the last run was one in place.
+    squares: Vec<Vec<f64>>,
     /// One an output if the last run was one in place, else none; empty but for outputs that are shared inputs themselves.
     copies: Vec<Aligned<T>>,
 }
@@ -57,6 +62,7 @@ impl<T: Real> Runner<T> {
         Self {
             program: program.clone(),
             shared,
+            runs: vec![1; plan.phases.len()],
             lanes: (0..plan.lanes).map(|_| Lane::new(plan)).collect(),
             first: 0,
             workspaces: Vec::new(),
@@ -64,6 +70,7 @@ impl<T: Real> Runner<T> {
             alone: false,
             shared_inputs: SharedInputs::Vary,
             prepared_rows: None,
+            squares: plan.phases.iter().map(|p| vec![f64::NAN; p.reductions.len()]).collect(),
             copies: Vec::new(),
         }
     }
@@ -176,7 +183,7 @@ impl<T: Real> Runner<T> {
         let each_row = plan.outputs.iter().any(|&id| tape.values[id as usize].shape.is_batch());
         assert!(!each_row, "outputs of a run in place are shared values");
         check_inputs(tape, rows, batch, shared)?;
-        self.execute(0, rows, batch, shared, &mut []);
+        self.execute(0, rows, batch, shared, &mut [], true);
         self.copies.resize_with(plan.outputs.len(), Aligned::default);
         for (copy, &id) in self.copies.iter_mut().zip(&plan.outputs) {
             if let Place::SharedInput(k) = plan.places[id as usize] {
@@ -198,6 +205,34 @@ impl<T: Real> Runner<T> {
             Place::Shared(k) => &self.shared[k],
             Place::Constant(id) => tape.constant(id),
             _ => copy,
+        }
+    }
+
+    /// `Σ x²` of output `k` of the last run, in double precision, if that was one in place. Sums over rows were squared where they were
+    /// added up, by all threads.
+    ///
+    /// # Panics
+    /// As [`Runner::output`].
+    ///
+    /// ```
+    /// use eigenflow_autodiff::Program;
+    /// let sums = Program::<f32>::record(|r| vec![r.batch(2).sum_rows()]);
+    /// let mut runner = sums.runner();
+    /// runner.run_in_place(2, &[&[1.0, 2.0, 2.0, 2.0]], &[]).unwrap();
+    /// assert_eq!(runner.square(0), 25.0);
+    /// ```
+    pub fn square(&self, k: usize) -> f64 {
+        let plan = &self.program.inner.plan;
+        let of_sum = |at: usize| {
+            let squares = plan.phases.iter().zip(&self.squares);
+            squares.into_iter().find_map(|(phase, squares)| {
+                phase.reductions.binary_search_by_key(&at, |r| r.shared).ok().map(|k| squares[k])
+            })
+        };
+        let numbers = self.output(k);
+        match plan.places[plan.outputs[k] as usize] {
+            Place::Shared(at) => of_sum(at).unwrap_or_else(|| square(numbers)),
+            _ => square(numbers),
         }
     }
 
@@ -231,7 +266,7 @@ impl<T: Real> Runner<T> {
         check_inputs(tape, rows, batch, shared)?;
         check(tape, rows, "output", &plan.outputs, &mut outputs.iter().map(|x| x.len()))?;
         self.copies.clear();
-        self.execute(first, rows, batch, shared, outputs);
+        self.execute(first, rows, batch, shared, outputs, false);
         for (&id, out) in plan.outputs.iter().zip(outputs) {
             match plan.places[id as usize] {
                 Place::Shared(k) => out.copy_from_slice(&self.shared[k]),
@@ -243,7 +278,7 @@ impl<T: Real> Runner<T> {
         Ok(())
     }
 
-    /// Runs the phases from number `first` on, into the outputs that are of the batch.
+    /// Runs the phases from number `first` on, into the outputs that are of the batch; with the squares of sums over rows, or without.
     fn execute(
         &mut self,
         first: usize,
@@ -251,6 +286,7 @@ impl<T: Real> Runner<T> {
         batch: &[&[T]],
         shared: &[&[T]],
         outputs: &mut [&mut [T]],
+        squared: bool,
     ) {
         let program = Arc::clone(&self.program.inner);
         let Inner { tape, plan } = &*program;
@@ -281,6 +317,7 @@ impl<T: Real> Runner<T> {
             // What the shared inputs alone determine belongs to the first phase.
             let kept = index == 0 && self.shared_inputs == SharedInputs::Done;
             if !kept {
+                self.runs[index] += 1;
                 let store = Store { tape, plan, inputs: shared, workspaces: &self.workspaces };
                 store.run(phase, &mut self.shared, threads > 1);
             }
@@ -293,18 +330,25 @@ impl<T: Real> Runner<T> {
                 batch,
                 inputs: shared,
                 shared: &self.shared,
+                runs: &self.runs,
                 workspaces: &self.workspaces,
             };
+            let squares = if squared { &mut self.squares[index][..] } else { &mut [] };
+            squares.fill(f64::NAN);
             if !phase.batch.is_empty() || !phase.outputs.is_empty() {
                 let sinks = sinks(outputs, phase.outputs.iter().map(|c| c.to));
-                self.first = stage.lanes(&mut self.lanes, 0, sinks, threads > 1);
+                self.first = stage.lanes(&mut self.lanes, 0, sinks, squares, threads > 1);
             }
             if index == 0 && (phase.batch.is_empty() || rows == 0) {
                 self.lanes.iter_mut().enumerate().for_each(|(k, lane)| stage.prepare(lane, k));
             }
-            for r in &phase.reductions {
+            for (k, r) in phase.reductions.iter().enumerate() {
                 if rows == 0 {
                     self.lanes[self.first].sums[r.lane].fill(T::ZERO);
+                }
+                if let Some(found) = squares.get_mut(k).filter(|found| found.is_nan()) {
+                    // No other lane had rows.
+                    *found = square(&self.lanes[self.first].sums[r.lane]);
                 }
                 std::mem::swap(&mut self.shared[r.shared], &mut self.lanes[self.first].sums[r.lane]);
             }

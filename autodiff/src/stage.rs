@@ -1,10 +1,10 @@
 //! One phase of a run: shards of rows, the threads that share them, and single operations.
 
-use crate::plan::{Place, Plan, Reduction};
+use crate::plan::{Place, Plan};
 use crate::primitive::Eval;
 use crate::recorder::{Tape, ValueId};
-use eigenflow_linalg::elementary::{Kernel, dispatch};
-use eigenflow_linalg::{Aligned, Real, halfway, join, share};
+use crate::sums::add_lane;
+use eigenflow_linalg::{Aligned, Real, join};
 use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,6 +30,10 @@ impl<T: Real> Lane<T> {
 #[repr(align(128))]
 pub(crate) struct Workspace<T> {
     slots: Vec<Aligned<T>>,
+    /// Shared matrices that every thread has for itself.
+    own: Vec<Aligned<T>>,
+    /// The run whose own matrices are there, by phase.
+    owned: Vec<u64>,
     pub scratch: Aligned<T>,
     /// Always empty; keeps its memory between operations ([`recycle`]).
     pub views: Views,
@@ -41,6 +45,8 @@ impl<T: Real> Workspace<T> {
         let arity = plan.wiring.iter().map(|s| s.inputs.len()).max().unwrap_or(0);
         Self {
             slots: plan.slots.iter().map(slot).collect(),
+            own: plan.own.iter().map(|&n| Aligned::zeros(n)).collect(),
+            owned: vec![0; plan.phases.len()],
             scratch: Aligned::zeros(plan.scratch),
             views: Vec::with_capacity(arity),
         }
@@ -76,6 +82,8 @@ pub(crate) struct Stage<'a, T> {
     pub batch: &'a [&'a [T]],
     pub inputs: &'a [&'a [T]],
     pub shared: &'a [Aligned<T>],
+    /// The run that shared values are of, by phase; never 0.
+    pub runs: &'a [u64],
     pub workspaces: &'a [Mutex<Workspace<T>>],
 }
 
@@ -110,11 +118,13 @@ impl<T: Real> Stage<'_, T> {
     /// Runs lanes `first ..`, splitting them between threads, and adds their sums into those of the first one that has rows, whose
     /// index in `lanes` it gives: the tree of the additions is that of the splits, whoever runs them. Lanes without rows are left as they are,
     /// and have no part in the sums; no buffer passes from lane to lane: the cache of a lane's thread may still have it in the next run.
+    /// `squares`, if there is one for each sum, get those of totals that an addition makes.
     pub fn lanes(
         &self,
         lanes: &mut [Lane<T>],
         first: usize,
         mut sinks: Sinks<'_, T>,
+        squares: &mut [f64],
         parallel: bool,
     ) -> usize {
         let middle = lanes.len() / 2;
@@ -137,19 +147,18 @@ impl<T: Real> Stage<'_, T> {
             right.push(r);
         }
         let (to, from) = if parallel && rows > 0 && rows < total {
-            join(|| self.lanes(a, first, left, true), || self.lanes(b, first + middle, right, true))
+            let a = || self.lanes(a, first, left, &mut [], true);
+            join(a, || self.lanes(b, first + middle, right, &mut [], true))
         } else {
-            (self.lanes(a, first, left, parallel), self.lanes(b, first + middle, right, parallel))
+            let from = first + middle;
+            (self.lanes(a, first, left, &mut [], parallel), self.lanes(b, from, right, &mut [], parallel))
         };
         if rows == 0 {
             return middle + from;
         }
         if rows < total {
             let sums = &self.plan.phases[self.phase].reductions;
-            let (a, b) = (&mut a[to].sums, &b[from].sums);
-            let all = sums.iter().map(|r| b[r.lane].len()).sum();
-            let least = if parallel { share(all, GRAIN) } else { usize::MAX };
-            add(sums, 0, a, b, least);
+            add_lane(sums, &mut a[to].sums, &b[from].sums, squares, parallel);
         }
         to
     }
@@ -164,11 +173,34 @@ impl<T: Real> Stage<'_, T> {
             return;
         }
         let mut workspace = Workspace::of_thread(self.workspaces);
+        self.own(&mut workspace);
         let base = self.first_row(index);
         for shard in shards {
             let first = shard * self.plan.shard_rows;
             let rows = self.plan.shard_rows.min(self.rows - first);
             self.shard(&mut workspace, lane, Shard { first, in_lane: first - base, rows }, sinks);
+        }
+    }
+
+    /// Computes what the thread has for itself, unless it is there from other lanes of the run.
+    fn own(&self, workspace: &mut Workspace<T>) {
+        for (k, (phase, &run)) in self.plan.phases.iter().zip(self.runs).take(self.phase + 1).enumerate() {
+            if std::mem::replace(&mut workspace.owned[k], run) == run {
+                continue;
+            }
+            for &node in &phase.own {
+                let writes = self.plan.wiring[node as usize].writes.iter();
+                let number = |&place: &Place| match place {
+                    Place::Own(k) => k,
+                    _ => unreachable!("what a thread computes for itself is its own"),
+                };
+                let Workspace { own, scratch, views, .. } = &mut *workspace;
+                let mut out: Outputs<T> =
+                    writes.clone().map(|p| std::mem::take(&mut own[number(p)])).collect();
+                let (rows, read) = (Rows { count: 0, begins: true }, |place, _| self.read_shared(place));
+                evaluate(self.tape, self.plan, node, rows, read, &mut out, scratch, views);
+                writes.zip(out).for_each(|(place, buffer)| own[number(place)] = buffer);
+            }
         }
     }
 
@@ -201,7 +233,8 @@ impl<T: Real> Stage<'_, T> {
     /// Copies a value of this phase to the rows of a lane's buffer.
     fn store(&self, workspace: &Workspace<T>, lane: &Lane<T>, id: ValueId, sink: &mut [T], at: Shard) {
         let unit = self.tape.values[id as usize].shape.unit();
-        let value = self.read(&workspace.slots, lane, self.plan.places[id as usize], unit, at);
+        let value =
+            self.read([&workspace.slots, &workspace.own], lane, self.plan.places[id as usize], unit, at);
         sink[at.in_lane * unit..][..at.rows * unit].copy_from_slice(value);
     }
 
@@ -225,8 +258,8 @@ impl<T: Real> Stage<'_, T> {
                 _ => unreachable!("a batch operation gives batch values or sums"),
             });
         }
-        let Workspace { slots, scratch, views } = workspace;
-        let read = |place, unit| self.read(slots, lane, place, unit, at);
+        let Workspace { slots, own, scratch, views, .. } = workspace;
+        let read = |place, unit| self.read([slots, own], lane, place, unit, at);
         let rows = Rows { count: at.rows, begins };
         evaluate(self.tape, self.plan, index, rows, read, &mut out, scratch, views);
         for (&place, buffer) in writes.iter().zip(out.drain(..)) {
@@ -241,7 +274,7 @@ impl<T: Real> Stage<'_, T> {
     /// The numbers of a value, `unit` a row if it is of the batch.
     fn read<'b>(
         &'b self,
-        slots: &'b [Aligned<T>],
+        [slots, own]: [&'b [Aligned<T>]; 2],
         lane: &'b Lane<T>,
         place: Place,
         unit: usize,
@@ -251,44 +284,19 @@ impl<T: Real> Stage<'_, T> {
             Place::Slot(slot) => &slots[slot][..at.rows * unit],
             Place::Carried(k) => &lane.carried[k][at.in_lane * unit..][..at.rows * unit],
             Place::BatchInput(k) => &self.batch[k][at.first * unit..][..at.rows * unit],
+            Place::Own(k) => &own[k],
+            _ => self.read_shared(place),
+        }
+    }
+
+    /// The numbers of a value that all threads share.
+    fn read_shared(&self, place: Place) -> &[T] {
+        match place {
             Place::Shared(k) => &self.shared[k],
             Place::SharedInput(k) => self.inputs[k],
             Place::Constant(id) => self.tape.constant(id),
-            Place::Dead | Place::Sum(_) => unreachable!("a live operation reads live values"),
+            _ => unreachable!("a live operation reads live values"),
         }
-    }
-}
-
-/// Sums of fewer numbers in all are added by one thread: some 10 microseconds.
-const GRAIN: usize = 1 << 15;
-
-/// Adds the sums of one lane, from number `first` on, to those of another; threads share what is more than `least` numbers.
-fn add<T: Real>(sums: &[Reduction], first: usize, to: &mut [Aligned<T>], from: &[Aligned<T>], least: usize) {
-    let numbers = |r: &Reduction| from[r.lane - first].len();
-    if sums.len() < 2 || sums.iter().map(numbers).sum::<usize>() < least {
-        for r in sums {
-            dispatch(Add { to: &mut to[r.lane - first], from: &from[r.lane - first] });
-        }
-        return;
-    }
-    let (a, b) = sums.split_at(halfway(sums.iter().map(numbers)));
-    let (to_a, to_b) = to.split_at_mut(b[0].lane - first);
-    let (from_a, from_b) = from.split_at(b[0].lane - first);
-    join(|| add(a, first, to_a, from_a, least), || add(b, b[0].lane, to_b, from_b, least));
-}
-
-/// `to += from`.
-struct Add<'a, T> {
-    to: &'a mut [T],
-    from: &'a [T],
-}
-
-impl<T: Real> Kernel for Add<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        self.to.iter_mut().zip(self.from).for_each(|(a, &b)| *a += b);
     }
 }
 

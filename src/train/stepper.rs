@@ -10,8 +10,6 @@ use crate::flow::{Flow, Role};
 use crate::random::generator;
 use eigenflow_autodiff::Runner;
 use eigenflow_linalg::Real;
-use eigenflow_linalg::elementary::{Kernel, dispatch};
-use eigenflow_linalg::lines::sum;
 use rand::RngExt;
 use smallvec::SmallVec;
 
@@ -132,12 +130,10 @@ impl<T: Real> Stepper<T> {
 
     /// Of all gradients of the last run together.
     fn norm(&self) -> f64 {
-        let mut parts = [0.0; PARTS];
-        self.gradients().for_each(|numbers| dispatch(Squares { parts: &mut parts, numbers }));
-        sum(&parts).sqrt()
+        (0..self.step.trained.len()).map(|k| self.runner.square(2 + k)).sum::<f64>().sqrt()
     }
 
-    /// Those of the last run, in the order of the trained parameters.
+    /// The gradients of the last run, in the order of the trained parameters.
     fn gradients(&self) -> impl Iterator<Item = &[T]> {
         (0..self.step.trained.len()).map(|k| self.runner.output(2 + k))
     }
@@ -216,34 +212,6 @@ impl<T: Real> Stepper<T> {
     fn not_finite(&self) -> Option<usize> {
         let i = self.gradients().position(|g| g.iter().any(|x| !x.is_finite()))?;
         Some(self.step.trained[i])
-    }
-}
-
-/// `parts[i mod 64] += x_i²`, in double precision.
-struct Squares<'a, T> {
-    parts: &'a mut [f64; PARTS],
-    numbers: &'a [T],
-}
-
-/// Numbers that are added at a time.
-const PARTS: usize = 64;
-
-impl<T: Real> Kernel for Squares<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let mut parts = *self.parts;
-        let chunks = self.numbers.chunks_exact(PARTS);
-        for (part, x) in parts.iter_mut().zip(chunks.remainder()) {
-            *part += x.f64() * x.f64();
-        }
-        for x in chunks {
-            for i in 0..PARTS {
-                parts[i] += x[i].f64() * x[i].f64();
-            }
-        }
-        *self.parts = parts;
     }
 }
 

@@ -29,6 +29,10 @@ pub(crate) trait Linear: Any + Clone + Debug + Send + Sync {
     /// The transposed map: the cotangent of a value of shape `from`.
     fn pull<'t, T: Real>(&self, r: &'t Recorder<T>, from: Shape, dy: Var<'t, T>) -> Var<'t, T>;
 
+    fn each_thread(&self) -> bool {
+        false
+    }
+
     fn key(&self) -> Option<Key> {
         None
     }
@@ -66,6 +70,10 @@ impl<T: Real, L: Linear> Primitive<T> for L {
         need: &[bool],
     ) -> Result<Cotangents<'t, T>, Error> {
         Ok(super::cotangent(dy, need, |dy| self.pull(r, x[0].shape(), dy)))
+    }
+
+    fn each_thread(&self) -> bool {
+        Linear::each_thread(self)
     }
 
     fn key(&self) -> Option<Key> {

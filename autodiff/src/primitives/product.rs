@@ -169,6 +169,10 @@ impl Linear for Transpose {
         dy.transpose()
     }
 
+    fn each_thread(&self) -> bool {
+        true
+    }
+
     fn key(&self) -> Option<Key> {
         Some(key::<Self>(0, 0))
     }
