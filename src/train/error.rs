@@ -84,12 +84,30 @@ pub enum Error {
         /// Bytes of workspace.
         bytes: usize,
     },
+    /// The run would need more memory than there is.
+    #[error(
+        "training {parameters} parameters keeps {:.1} GiB of weights, gradients and moments, and there are {:.1} GiB of memory; take \
+         fewer (--hidden, --layers), or --dtype f32",
+        gib(*bytes), gib(*available)
+    )]
+    Memory {
+        /// Numbers of the flow.
+        parameters: usize,
+        /// Bytes that a run keeps of them.
+        bytes: u64,
+        /// Bytes that can be had.
+        available: u64,
+    },
     /// A state of another run.
     #[error("the state to go on from is one of another flow, or of another optimiser; start anew")]
     State,
     /// An error of the flow.
     #[error(transparent)]
     Flow(#[from] crate::flow::Error),
+}
+
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
 }
 
 impl From<eigenflow_autodiff::Error> for Error {

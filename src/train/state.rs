@@ -5,7 +5,7 @@ use crate::flow::Flow;
 use eigenflow_linalg::Real;
 use serde::{Deserialize, Serialize};
 
-/// All that it takes to go on with a run to the same bits as if it had never stopped.
+/// All that it takes to go on with a run to the same bits as if it had never stopped, on a machine with the same vector instructions.
 ///
 /// Vectors of weights are in the order of the flow's parameters, moments in that of those that are trained. As tensors of a
 /// file ([`State::tensors`]) they stand beside the flow with the best weights.

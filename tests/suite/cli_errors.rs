@@ -86,6 +86,11 @@ fn usage_errors_name_the_option_and_what_there_is() {
     room.says(&format!("{train} --preprocess pca"), 2, &["pca", "whiten"]);
     room.says(&format!("{train} --activation prelu"), 2, &["--activation", "silu"]);
     room.says(&format!("{train} --layers 0"), 2, &["--layers"]);
+    for hidden in ["0", "70000", "9000,9000", "65536,65536,65536"] {
+        for flow in ["realnvp", "nsf", "maf", "residual"] {
+            room.says(&format!("{train} --flow {flow} --hidden {hidden}"), 2, &[flow, "--hidden"]);
+        }
+    }
     room.says(&format!("{train} --lr -1"), 2, &["--lr", "positive"]);
     room.says(&format!("{train} --alpha nan"), 2, &["--alpha"]);
     room.says(&format!("{train} --max-condition 0.5"), 2, &["--max-condition", "above 1"]);

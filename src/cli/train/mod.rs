@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "uniform|variational")]
     dequantize: Option<Kind>,
     /// Go on from MODEL.checkpoint up to --epochs in all, to the same bits as a run that never stopped (with the same
-    /// options; more epochs stretch the schedule)
+    /// options, on a machine with the same vector instructions; more epochs stretch the schedule)
     #[arg(long)]
     resume: bool,
     /// Train with this many seeds, --seed and the ones after it, on the same parts of the data; MODEL is the one that is best

@@ -142,8 +142,13 @@ impl Preset {
         Ok(layers)
     }
 
-    /// The conditioner's nonlinearity and widths.
-    fn conditioner(&self, default: &[usize]) -> Result<(Activation, Vec<usize>), Error> {
+    /// The nonlinearity and widths of `count` conditioners, for `dim` columns.
+    fn conditioner(
+        &self,
+        dim: usize,
+        count: usize,
+        default: &[usize],
+    ) -> Result<(Activation, Vec<usize>), Error> {
         let activation = match self.activation.unwrap_or(Nonlinearity::Silu) {
             Nonlinearity::Tanh => Activation::Tanh,
             Nonlinearity::Relu => Activation::Relu,
@@ -154,6 +159,16 @@ impl Preset {
         let hidden = self.hidden.clone().unwrap_or_else(|| default.to_vec());
         if hidden.iter().any(|&w| w == 0 || w > 65_536) {
             return self.fail("--hidden", "widths must be between 1 and 65536");
+        }
+        // With at most as many inputs as columns, and the outputs of an affine layer.
+        let widths = [&[dim], &hidden[..], &[2 * dim]].concat();
+        let weights: usize =
+            widths.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).fold(0, usize::saturating_add);
+        if weights.saturating_mul(count) > MOST_WEIGHTS {
+            return self.fail(
+                "--hidden",
+                "widths make more than 2^28 weights in all layers; take narrower ones, or fewer --layers",
+            );
         }
         if self.residual && (hidden.len().is_multiple_of(2) || hidden.iter().any(|w| *w != hidden[0])) {
             return self.fail(
@@ -206,7 +221,7 @@ impl Preset {
 
     /// Coupling `k`: an affine one with a perceptron is one operation.
     fn coupling(&self, dim: usize, seed: u64, k: usize, transformer: &Transformer) -> Result<Layer, Error> {
-        let (activation, hidden) = self.conditioner(&WIDTHS)?;
+        let (activation, hidden) = self.conditioner(dim, self.count(8)?, &WIDTHS)?;
         let moved = self.moved(dim, seed, k);
         Ok(match *transformer {
             Transformer::Affine { scale: Scale::Tanh { bound } } if !self.residual => {
@@ -236,9 +251,10 @@ impl Preset {
     }
 
     fn residual(&self, dim: usize) -> Result<Vec<Layer>, Error> {
-        let (activation, hidden) = self.conditioner(&[64, 64])?;
+        let count = self.count(6)?;
+        let (activation, hidden) = self.conditioner(dim, count, &[64, 64])?;
         let mut layers: Vec<Layer> = Vec::new();
-        for _ in 0..self.count(6)? {
+        for _ in 0..count {
             layers.push(ActNorm { dim }.into());
             layers.push(Residual { dim, hidden: hidden.clone(), activation }.into());
         }
@@ -271,8 +287,8 @@ impl Preset {
         transformer: &Transformer,
         inverse: bool,
     ) -> Result<Vec<Layer>, Error> {
-        let (activation, hidden) = self.conditioner(&WIDTHS)?;
         let (count, every) = (self.count(5)?, self.batch_norm.unwrap_or(0));
+        let (activation, hidden) = self.conditioner(dim, count, &WIDTHS)?;
         let layer = |k: usize| -> Layer {
             let order = match self.mask {
                 Some(Mask::Random) => shuffled(dim, seed, "order", k),
@@ -293,6 +309,9 @@ impl Preset {
         Ok(layers)
     }
 }
+
+/// Most weights of a flow's conditioners, 2 GiB in double precision.
+const MOST_WEIGHTS: usize = 1 << 28;
 
 /// Widths of conditioners.
 const WIDTHS: [usize; 2] = [128, 128];

@@ -9,6 +9,7 @@ pub(crate) use self::rows::to_training_units;
 use self::rows::refreshed;
 use self::run::Run;
 use super::{EpochRow, Error, State, TrainOptions, TrainingRecord};
+use crate::data::formats::numbers::available_memory;
 use crate::flow::{Dequantize, Flow};
 use eigenflow_linalg::{Matrix, Real};
 use std::ops::ControlFlow;
@@ -62,6 +63,7 @@ pub fn fit_from<T: Real>(
         return Err(Error::TooFewRows { given: 0, needed: 1 });
     }
     flow.check_rows("data", training)?;
+    check_memory(flow, available_memory())?;
     let valid = valid.filter(|v| v.rows() > 0);
     let held = valid.unwrap_or(training);
     // What does not change from epoch to epoch: whole numbers as such, other rows in training units.
@@ -88,6 +90,13 @@ pub fn fit_from<T: Real>(
     result.map(|()| run.state)
 }
 
+/// That a run's numbers for each parameter fit: gradients, moments, the average, the best and the last weights.
+fn check_memory<T: Real>(flow: &Flow<T>, available: u64) -> Result<(), Error> {
+    let parameters = flow.parameters().iter().map(|p| p.data.len()).sum::<usize>();
+    let bytes = parameters.saturating_mul(6 * size_of::<T>()) as u64;
+    if bytes > available { Err(Error::Memory { parameters, bytes, available }) } else { Ok(()) }
+}
+
 /// An epoch as its observer sees it.
 pub struct Epoch<'a, T> {
     /// Its figures.
@@ -101,5 +110,24 @@ impl<T: Real> Epoch<'_, T> {
     /// Where the run stands. Cost: a copy of up to five times the weights.
     pub fn state(&self) -> State<T> {
         self.run.seen(self.flow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::bijections::{Affine, Form};
+
+    /// `w` and `b` in double precision: six numbers each.
+    #[test]
+    fn a_run_needs_memory_for_every_parameter() {
+        let flow = Flow::<f64>::new(vec![Affine::new(1, Form::Full).into()], 0, 0).unwrap();
+        assert!(check_memory(&flow, 96).is_ok());
+        let error = check_memory(&flow, 95).unwrap_err();
+        assert!(matches!(error, Error::Memory { parameters: 2, bytes: 96, available: 95 }));
+        let text = Error::Memory { parameters: 7, bytes: 3 << 30, available: 1 << 29 }.to_string();
+        for part in ["7 parameters", "3.0 GiB", "0.5 GiB", "--hidden", "--dtype f32"] {
+            assert!(text.contains(part), "{text}");
+        }
     }
 }
