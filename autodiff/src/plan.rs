@@ -1,6 +1,6 @@
 //! Where every value of a program lives, and when it is computed.
 //!
-//! Live operations are put into *phases*. In a phase the shared operations run once, then the
+//! Live operations are put into *phases*. In a phase the shared operations run once (some once a thread), then the
 //! batch operations run on every shard; sums over rows collect in the lanes, and their totals
 //! open the next phase. Batch values share slots of a workspace: a slot is free again when the
 //! value in it is dead. A batch value that a later phase reads is *carried* in a buffer of its own
@@ -21,8 +21,9 @@ const GOOD_ROWS: usize = 64;
 const WEIGHTY_BYTES: usize = 1024 * 1024;
 const WEIGHTY_SHARD_BYTES: usize = 4 * 1024 * 1024;
 const MAX_ROWS: usize = 1024;
-/// Most numbers of the matrices that every thread computes for itself; the others are there once.
-const MOST_OWN: usize = 1 << 20;
+/// Most numbers of the matrices that every thread computes for itself, 2 MiB in double precision: what a second-level cache holds. The others are there
+/// once.
+const MOST_OWN: usize = 1 << 18;
 /// Lanes that sum over rows; a constant, so that sums have the same bits on any machine.
 const LANES: usize = 8;
 /// Lanes of a program without sums over rows, whose results do not depend on the number.
@@ -430,7 +431,7 @@ mod tests {
         assert_eq!(of(4, 0), (vec![16], vec![]));
         assert_eq!(of(4, 1), (vec![], vec![16]), "an output is there once");
         assert_eq!(of(4, 2), (vec![], vec![16, 16]), "so is what an operation on shared values reads");
-        assert_eq!(of(1024, 0), (vec![MOST_OWN], vec![]));
-        assert_eq!(of(1025, 0), (vec![], vec![1025 * 1025]), "so is what would be too much for every thread");
+        assert_eq!(of(512, 0), (vec![MOST_OWN], vec![]));
+        assert_eq!(of(513, 0), (vec![], vec![513 * 513]), "so is what would be too much for every thread");
     }
 }

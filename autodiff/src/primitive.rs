@@ -71,7 +71,7 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
     }
 
     /// Whether every thread computes shared outputs for itself, rather than one thread for all: for what takes less time than to fetch it
-    /// from the cache of another core. It holds where operations on rows alone read them.
+    /// from the cache of another core. It holds where operations on rows alone read them, for 2^18 numbers of a program in all.
     fn each_thread(&self) -> bool {
         false
     }

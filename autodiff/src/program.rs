@@ -101,10 +101,10 @@ impl<T: Real> Program<T> {
         self.inner.plan.carried.iter().sum::<usize>() * size_of::<T>()
     }
 
-    /// Number of operations that a run executes.
+    /// Number of operations that a run executes, those that every thread computes for itself counted once.
     pub fn len(&self) -> usize {
         let shared = |p: &Phase| p.shared.iter().map(|group| group.nodes.len()).sum::<usize>();
-        self.inner.plan.phases.iter().map(|p| shared(p) + p.batch.len()).sum()
+        self.inner.plan.phases.iter().map(|p| shared(p) + p.own.len() + p.batch.len()).sum()
     }
 
     /// Whether a run executes no operation.

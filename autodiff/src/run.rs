@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 pub struct Runner<T> {
     program: Program<T>,
     shared: Vec<Aligned<T>>,
-    /// Number of the run that shared values are of, by phase, counted from 1 for those that have not begun.
+    /// How often the shared values of each phase were computed, and one more: a workspace that has 0 has none of its own yet.
     runs: Vec<u64>,
     lanes: Vec<Lane<T>>,
     /// The lane whose sums became those of the last run.
@@ -95,7 +95,7 @@ impl<T: Real> Runner<T> {
     }
 
     /// The same for shared inputs that do not change from run to run: what follows from them alone (a factorisation, folded or
-    /// permuted weights) is computed in the first run and kept.
+    /// permuted weights) is computed in the first run and kept, or by a thread in its first run where every thread computes it for itself.
     ///
     /// ```
     /// use eigenflow_autodiff::Program;
@@ -117,7 +117,8 @@ impl<T: Real> Runner<T> {
     }
 
     /// Another runner of the same program for the calling thread alone. It has what follows from fixed shared inputs
-    /// ([`Runner::with_fixed_shared`]) if this one has it: for threads that each run the program on rows of their own.
+    /// ([`Runner::with_fixed_shared`]) if this one has it, but for what every thread computes for itself: for threads that each run the program on rows of
+    /// their own.
     ///
     /// ```
     /// use eigenflow_autodiff::Program;
@@ -208,8 +209,8 @@ impl<T: Real> Runner<T> {
         }
     }
 
-    /// `Σ x²` of output `k` of the last run, in double precision, if that was one in place. Sums over rows were squared where they were
-    /// added up, by all threads.
+    /// `Σ x²` of output `k` of the last run, in double precision, if that was one in place. Sums over rows of several lanes were squared where they were
+    /// added up, many of them by all threads.
     ///
     /// # Panics
     /// As [`Runner::output`].

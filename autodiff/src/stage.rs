@@ -185,7 +185,7 @@ impl<T: Real> Stage<'_, T> {
     /// Computes what the thread has for itself, unless it is there from other lanes of the run.
     fn own(&self, workspace: &mut Workspace<T>) {
         for (k, (phase, &run)) in self.plan.phases.iter().zip(self.runs).take(self.phase + 1).enumerate() {
-            if std::mem::replace(&mut workspace.owned[k], run) == run {
+            if workspace.owned[k] == run {
                 continue;
             }
             for &node in &phase.own {
@@ -201,6 +201,7 @@ impl<T: Real> Stage<'_, T> {
                 evaluate(self.tape, self.plan, node, rows, read, &mut out, scratch, views);
                 writes.zip(out).for_each(|(place, buffer)| own[number(place)] = buffer);
             }
+            workspace.owned[k] = run;
         }
     }
 
@@ -233,8 +234,7 @@ impl<T: Real> Stage<'_, T> {
     /// Copies a value of this phase to the rows of a lane's buffer.
     fn store(&self, workspace: &Workspace<T>, lane: &Lane<T>, id: ValueId, sink: &mut [T], at: Shard) {
         let unit = self.tape.values[id as usize].shape.unit();
-        let value =
-            self.read([&workspace.slots, &workspace.own], lane, self.plan.places[id as usize], unit, at);
+        let value = self.read([&workspace.slots, &[]], lane, self.plan.places[id as usize], unit, at);
         sink[at.in_lane * unit..][..at.rows * unit].copy_from_slice(value);
     }
 

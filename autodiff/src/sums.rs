@@ -67,27 +67,22 @@ impl<T: Real> Kernel for Add<'_, T> {
 
 /// `Σ x²`, in double precision.
 pub(crate) fn square<T: Real>(numbers: &[T]) -> f64 {
-    let mut parts = [0.0; PARTS];
-    dispatch(Squares { parts: &mut parts, numbers });
-    sum(&parts)
+    sum(&dispatch(Squares(numbers)))
 }
 
 /// Numbers that are squared at a time.
 const PARTS: usize = 64;
 
-/// `parts[i mod 64] += x_i²`.
-struct Squares<'a, T> {
-    parts: &'a mut [f64; PARTS],
-    numbers: &'a [T],
-}
+/// `Σ x_i²` over `i mod 64`.
+struct Squares<'a, T>(&'a [T]);
 
 impl<T: Real> Kernel for Squares<'_, T> {
-    type Output = ();
+    type Output = [f64; PARTS];
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let mut parts = *self.parts;
-        let chunks = self.numbers.chunks_exact(PARTS);
+    fn run<const FMA: bool>(self) -> Self::Output {
+        let mut parts = [0.0; PARTS];
+        let chunks = self.0.chunks_exact(PARTS);
         for (part, x) in parts.iter_mut().zip(chunks.remainder()) {
             *part += x.f64() * x.f64();
         }
@@ -96,6 +91,6 @@ impl<T: Real> Kernel for Squares<'_, T> {
                 parts[i] += x[i].f64() * x[i].f64();
             }
         }
-        *self.parts = parts;
+        parts
     }
 }

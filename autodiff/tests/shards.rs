@@ -98,7 +98,9 @@ fn what_threads_have_for_themselves_is_of_this_run() {
     for threads in [1, 2, 3] {
         with_threads(threads, || {
             let (mut varying, mut fixed) = (program.runner(), program.runner().with_fixed_shared());
-            for (turn, rows) in [700, 3, 700, 1500].into_iter().enumerate() {
+            // Several shards, so that all threads have rows in every other turn; new weights in each.
+            let shard = program.shard_rows();
+            for (turn, rows) in [3 * shard + 1, 3, 4 * shard, 3 * shard].into_iter().enumerate() {
                 let (x, first) = (sample(rows * D, rows as u64), sample(H * D, 0));
                 let check = |runner: &mut Runner<f64>, v: &[f64], of: &[f64]| {
                     let (mut y, mut z) = (vec![f64::NAN; rows * H], vec![f64::NAN; rows * D]);
@@ -429,6 +431,20 @@ fn a_run_in_place_has_the_outputs_of_a_run() {
             assert_eq!(runner.output(k), expected, "output {k} of {rows} rows");
             let square: f64 = expected.iter().map(|x| x * x).sum();
             assert!((runner.square(k) - square).abs() <= 1e-14 * square, "square of {k}, {rows} rows");
+        }
+    }
+    // Squares of sums of both phases, whose accumulators lie in another order than the phases.
+    let program = Program::<f64>::record(|r| {
+        let x = r.batch(2);
+        let late = (x - x.sum_rows()).sum_rows();
+        vec![x.sum_rows(), late, x.square().sum_rows()]
+    });
+    let mut runner_of_two = program.runner();
+    for rows in [1, program.shard_rows() * 3, 5] {
+        runner_of_two.run_in_place(rows, &[&sample(rows * 2, rows as u64)], &[]).unwrap();
+        for k in 0..3 {
+            let square: f64 = runner_of_two.output(k).iter().map(|x| x * x).sum();
+            assert!((runner_of_two.square(k) - square).abs() <= 1e-14 * square, "square of {k}, {rows} rows");
         }
     }
     let wrong = runner.run_in_place(2, &[&[1.0]], &[&[1.0, 1.0]]);

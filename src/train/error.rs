@@ -87,7 +87,7 @@ pub enum Error {
     /// The run would need more memory than there is.
     #[error(
         "training {parameters} parameters keeps {:.1} GiB of weights, gradients and moments, and there are {:.1} GiB of memory; take \
-         fewer (--hidden, --layers), or --dtype f32",
+         fewer of them (--hidden, --layers)",
         gib(*bytes), gib(*available)
     )]
     Memory {

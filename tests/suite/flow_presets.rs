@@ -87,3 +87,17 @@ fn activation_normalization_starts_from_the_data() {
     }
     assert_eq!(seen, 3);
 }
+
+/// Two affine couplings of two columns: 11,580 is about the widest pair of hidden layers of 2^28 weights in all.
+#[test]
+fn conditioners_of_too_many_weights_are_refused() {
+    let layers = |width, layers| {
+        let hidden = Some(vec![width, width]);
+        Preset { layers: Some(layers), hidden, ..Preset::named(Name::Realnvp) }.layers(2, 0)
+    };
+    assert!(layers(11_580, 2).is_ok() && layers(8000, 4).is_ok());
+    for (width, count) in [(11_590, 2), (8000, 5), (65_536, 1000)] {
+        let error = layers(width, count).unwrap_err().to_string();
+        assert!(error.contains("--hidden") && error.contains("--layers"), "{error}");
+    }
+}

@@ -97,7 +97,9 @@ fn probe(model: &Path) -> Result<(), Failure> {
 /// An error of training with the name of the data, where it is the data's fault.
 fn named(error: train::Error, training: &Table) -> Failure {
     match error {
-        train::Error::Flow(crate::flow::Error::Option { .. }) | train::Error::Option { .. } => error.into(),
+        train::Error::Flow(crate::flow::Error::Option { .. })
+        | train::Error::Option { .. }
+        | train::Error::Memory { .. } => error.into(),
         other => Failure::Input(format!("{} (training rows): {other}", training.source)),
     }
 }

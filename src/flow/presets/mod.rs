@@ -160,14 +160,16 @@ impl Preset {
         if hidden.iter().any(|&w| w == 0 || w > 65_536) {
             return self.fail("--hidden", "widths must be between 1 and 65536");
         }
-        // With at most as many inputs as columns, and the outputs of an affine layer.
-        let widths = [&[dim], &hidden[..], &[2 * dim]].concat();
+        // About: not each column is an input and moved, and contexts are inputs too.
+        let outputs =
+            if matches!(self.flow, Name::Nsf | Name::NsfAr) { 3 * self.bins.unwrap_or(8) } else { 2 };
+        let widths = [&[dim], &hidden[..], &[outputs.saturating_mul(dim)]].concat();
         let weights: usize =
             widths.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).fold(0, usize::saturating_add);
         if weights.saturating_mul(count) > MOST_WEIGHTS {
             return self.fail(
                 "--hidden",
-                "widths make more than 2^28 weights in all layers; take narrower ones, or fewer --layers",
+                "widths make more than about 2^28 weights in all layers; take narrower ones, or fewer --layers",
             );
         }
         if self.residual && (hidden.len().is_multiple_of(2) || hidden.iter().any(|w| *w != hidden[0])) {
@@ -310,7 +312,7 @@ impl Preset {
     }
 }
 
-/// Most weights of a flow's conditioners, 2 GiB in double precision.
+/// Most weights of a flow's conditioners, as they are counted here: 2 GiB in double precision.
 const MOST_WEIGHTS: usize = 1 << 28;
 
 /// Widths of conditioners.

@@ -26,7 +26,7 @@ use std::ops::ControlFlow;
 /// Same seed, same bits, whatever the number of threads of the current rayon pool.
 ///
 /// # Errors
-/// If an option is out of range, a row does not fit the flow, a number becomes NaN or infinite, or
+/// If an option is out of range, a row does not fit the flow, there is too little memory, a number becomes NaN or infinite, or
 /// the guard's limit is passed. The flow then has its last good weights.
 pub fn fit<T: Real>(
     flow: &mut Flow<T>,
@@ -63,7 +63,8 @@ pub fn fit_from<T: Real>(
         return Err(Error::TooFewRows { given: 0, needed: 1 });
     }
     flow.check_rows("data", training)?;
-    check_memory(flow, available_memory())?;
+    let batch = if options.batch == 0 { training.rows() } else { options.batch.min(training.rows()) };
+    check_memory(flow, batch, available_memory())?;
     let valid = valid.filter(|v| v.rows() > 0);
     let held = valid.unwrap_or(training);
     // What does not change from epoch to epoch: whole numbers as such, other rows in training units.
@@ -90,10 +91,12 @@ pub fn fit_from<T: Real>(
     result.map(|()| run.state)
 }
 
-/// That a run's numbers for each parameter fit: gradients, moments, the average, the best and the last weights.
-fn check_memory<T: Real>(flow: &Flow<T>, available: u64) -> Result<(), Error> {
+/// That a run's numbers for each parameter fit: moments, the average, the best and the last weights, and a gradient of each of the eight lanes that
+/// has rows, 64 or so in a shard.
+fn check_memory<T: Real>(flow: &Flow<T>, batch: usize, available: u64) -> Result<(), Error> {
     let parameters = flow.parameters().iter().map(|p| p.data.len()).sum::<usize>();
-    let bytes = parameters.saturating_mul(6 * size_of::<T>()) as u64;
+    let numbers = 5 + batch.div_ceil(64).min(8);
+    let bytes = parameters.saturating_mul(numbers * size_of::<T>()) as u64;
     if bytes > available { Err(Error::Memory { parameters, bytes, available }) } else { Ok(()) }
 }
 
@@ -118,15 +121,16 @@ mod tests {
     use super::*;
     use crate::flow::bijections::{Affine, Form};
 
-    /// `w` and `b` in double precision: six numbers each.
+    /// `w` and `b` in double precision: six numbers each for a few rows, 13 for many.
     #[test]
     fn a_run_needs_memory_for_every_parameter() {
         let flow = Flow::<f64>::new(vec![Affine::new(1, Form::Full).into()], 0, 0).unwrap();
-        assert!(check_memory(&flow, 96).is_ok());
-        let error = check_memory(&flow, 95).unwrap_err();
+        assert!(check_memory(&flow, 64, 96).is_ok() && check_memory(&flow, 5000, 208).is_ok());
+        assert!(check_memory(&flow, 5000, 207).is_err());
+        let error = check_memory(&flow, 1, 95).unwrap_err();
         assert!(matches!(error, Error::Memory { parameters: 2, bytes: 96, available: 95 }));
         let text = Error::Memory { parameters: 7, bytes: 3 << 30, available: 1 << 29 }.to_string();
-        for part in ["7 parameters", "3.0 GiB", "0.5 GiB", "--hidden", "--dtype f32"] {
+        for part in ["7 parameters", "3.0 GiB", "0.5 GiB", "--hidden", "--layers"] {
             assert!(text.contains(part), "{text}");
         }
     }
