@@ -96,6 +96,10 @@ fn conditioners_of_too_many_weights_are_refused() {
         Preset { layers: Some(layers), hidden, ..Preset::named(Name::Realnvp) }.layers(2, 0)
     };
     assert!(layers(11_580, 2).is_ok() && layers(8000, 4).is_ok());
+    // Wide tables with the default widths: a coupling has half of the columns at either end, an autoregressive layer all.
+    let wide = |flow, dim| Preset::named(flow).layers(dim, 0);
+    assert!(wide(Name::Nsf, 20_000).is_ok() && wide(Name::NsfAr, 16_000).is_ok());
+    assert!(wide(Name::Nsf, 21_000).is_err() && wide(Name::NsfAr, 17_000).is_err());
     for (width, count) in [(11_590, 2), (8000, 5), (65_536, 1000)] {
         let error = layers(width, count).unwrap_err().to_string();
         assert!(error.contains("--hidden") && error.contains("--layers"), "{error}");

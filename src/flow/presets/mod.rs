@@ -160,10 +160,12 @@ impl Preset {
         if hidden.iter().any(|&w| w == 0 || w > 65_536) {
             return self.fail("--hidden", "widths must be between 1 and 65536");
         }
-        // About: not each column is an input and moved, and contexts are inputs too.
+        // About: couplings read and move half of the columns, and contexts are inputs too.
+        let whole = matches!(self.flow, Name::Iaf | Name::Maf | Name::NsfAr | Name::Residual);
+        let columns = if whole { dim } else { dim.div_ceil(2) };
         let outputs =
             if matches!(self.flow, Name::Nsf | Name::NsfAr) { 3 * self.bins.unwrap_or(8) } else { 2 };
-        let widths = [&[dim], &hidden[..], &[outputs.saturating_mul(dim)]].concat();
+        let widths = [&[columns], &hidden[..], &[columns.saturating_mul(outputs)]].concat();
         let weights: usize =
             widths.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).fold(0, usize::saturating_add);
         if weights.saturating_mul(count) > MOST_WEIGHTS {

@@ -9,7 +9,6 @@ pub(crate) use self::rows::to_training_units;
 use self::rows::refreshed;
 use self::run::Run;
 use super::{EpochRow, Error, State, TrainOptions, TrainingRecord};
-use crate::data::formats::numbers::available_memory;
 use crate::flow::{Dequantize, Flow};
 use eigenflow_linalg::{Matrix, Real};
 use std::ops::ControlFlow;
@@ -63,8 +62,6 @@ pub fn fit_from<T: Real>(
         return Err(Error::TooFewRows { given: 0, needed: 1 });
     }
     flow.check_rows("data", training)?;
-    let batch = if options.batch == 0 { training.rows() } else { options.batch.min(training.rows()) };
-    check_memory(flow, batch, available_memory())?;
     let valid = valid.filter(|v| v.rows() > 0);
     let held = valid.unwrap_or(training);
     // What does not change from epoch to epoch: whole numbers as such, other rows in training units.

@@ -1,7 +1,8 @@
 //! A run: epochs of steps, validation and the guard.
 
-use super::Epoch;
 use super::rows::{add_noise, refreshed, sample_rows};
+use super::{Epoch, check_memory};
+use crate::data::formats::numbers::available_memory;
 use crate::flow::{Flow, Layer};
 use crate::random::generator;
 use crate::train::columns::Columns;
@@ -42,6 +43,7 @@ impl<'a, T: Real> Run<'a, T> {
         from: Option<State<T>>,
     ) -> Result<Self, Error> {
         let batch = if options.batch == 0 { x.rows() } else { options.batch.min(x.rows()) };
+        check_memory(flow, batch, available_memory())?;
         // Rows of an epoch have the columns of those that are held.
         let (dim, width) = (flow.dim(), held.cols());
         let steps = (x.rows() / batch).max(1).saturating_mul(options.epochs);
