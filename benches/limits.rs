@@ -2,7 +2,9 @@
 //! a line does not hold.
 //!
 //! - cost is linear in the number of rows: one thread, a fitted exponent of 1.00 ± 0.05 over 10^4 to 10^6 rows;
-//! - two threads reach 0.9 of the throughput of two independent processes of one thread each;
+//! - two threads reach 0.9 of the throughput of two independent processes of one thread each, where a call takes a
+//!   millisecond or more. Shorter cases are printed and not judged; nor are those named `floor`, whose threads each do a product as
+//!   often and only meet: what any program reaches on the machine that meets once a call;
 //! - pushes of 64 columns and more run at 60 % of the rate of a large product;
 //! - the peak memory of a training step is at most parameters x (4 + lanes) + shards in flight x workspace + 32 MiB.
 //!
@@ -21,6 +23,10 @@ use std::time::{Duration, Instant};
 const SPAN: Duration = Duration::from_millis(1500);
 /// Rounds of which the median counts.
 const ROUNDS: usize = 5;
+/// The same for processes that are measured in turn: short and many, for the clock of a core and what else its
+/// machine does change within seconds.
+const TURN: Duration = Duration::from_millis(100);
+const TURNS: usize = 41;
 /// Lanes that sums over rows are collected in.
 const LANES: usize = 8;
 
@@ -45,8 +51,14 @@ fn main() -> ExitCode {
         );
     }
     for name in SHARED {
-        let ratio = against_processes(name);
-        line(format!("two threads / two processes, {name}"), ratio, ">= 0.90", ratio >= 0.9);
+        let (ratio, seconds) = against_processes(name);
+        let bound = match name {
+            _ if name.starts_with("floor/") => "meets only",
+            _ if seconds < 1e-3 => "below 1 ms",
+            _ => ">= 0.90",
+        };
+        let judged = bound.starts_with('>');
+        line(format!("two threads / two processes, {name}"), ratio, bound, ratio >= 0.9 || !judged);
     }
     for double in [false, true] {
         let product =
@@ -64,17 +76,23 @@ fn main() -> ExitCode {
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Cases above a millisecond, one of each kind of work.
-const SHARED: [&str; 9] = [
+/// Some of each kind of work.
+const SHARED: [&str; 15] = [
+    "floor/product/f32/512x64",
+    "floor/product/f64/512x64",
     "jacobian/realnvp/f32/4096x2",
     "jacobian/realnvp/f32/1024x8",
     "jacobian/realnvp/f32/256x64",
     "jacobian/realnvp/f64/4x784",
     "local_covariance/eigh/f64/256x64",
     "train_step/realnvp/f32/512x8",
+    "train_step/realnvp/f32/512x64",
+    "train_step/realnvp/f64/512x8",
     "train_step/realnvp/f64/512x64",
     "log_density/realnvp/f32/4096x8",
+    "sample/realnvp/f64/4096x8",
     "eigh/f64/100x64",
+    "slogdet/f64/4x784",
 ];
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -86,13 +104,13 @@ fn prepared(case: Case) -> Box<dyn Work> {
     case.prepare(&Given::default()).expect("drawn inputs fit")
 }
 
-/// Calls a second over [`SPAN`], an eighth of it at a time.
-fn throughput(work: &mut dyn Work) -> f64 {
+/// Calls a second over a span, an eighth of it at a time.
+fn throughput(work: &mut dyn Work, span: Duration) -> f64 {
     let start = Instant::now();
     work.call();
-    let some = (SPAN.as_secs_f64() / 8.0 / start.elapsed().as_secs_f64()).ceil() as u64;
+    let some = (span.as_secs_f64() / 8.0 / start.elapsed().as_secs_f64()).ceil() as u64;
     let mut calls = 1;
-    while start.elapsed() < SPAN {
+    while start.elapsed() < span {
         work.calls(some);
         calls += some;
     }
@@ -130,7 +148,7 @@ fn rate(case: Case, flops: f64) -> f64 {
     let mut work = prepared(case);
     pool.install(|| {
         work.call();
-        median((0..ROUNDS).map(|_| throughput(work.as_mut()) * flops / 1e9).collect())
+        median((0..ROUNDS).map(|_| throughput(work.as_mut(), SPAN) * flops / 1e9).collect())
     })
 }
 
@@ -144,31 +162,45 @@ fn push_flops(rows: usize, dim: usize) -> f64 {
     2.0 * rows as f64 * (8 * value + first + 7 * directly.min(locally)) as f64
 }
 
-/// Throughput of one process of two threads over that of two processes of one thread at the same time.
-fn against_processes(name: &str) -> f64 {
-    let ratios = (0..ROUNDS).map(|_| {
-        let together: f64 = measure(&[2], name).iter().sum();
-        let apart: f64 = measure(&[1, 1], name).iter().sum();
-        together / apart
-    });
-    median(ratios.collect())
+/// Throughput of one process of two threads over that of two processes of one thread at the same time, in turn; and
+/// the seconds of a call of the former.
+fn against_processes(name: &str) -> (f64, f64) {
+    let mut together = start(&[2], name);
+    let mut apart = start(&[1, 1], name);
+    let (ratios, seconds) = (0..TURNS)
+        .map(|turn| {
+            // Who goes first changes, so that neither always finds the other one's caches.
+            let (both, each) = if turn % 2 == 0 {
+                let both = measure(&mut together);
+                (both, measure(&mut apart))
+            } else {
+                let each = measure(&mut apart);
+                (measure(&mut together), each)
+            };
+            (both / each, 1.0 / both)
+        })
+        .unzip();
+    (median(ratios), median(seconds))
 }
 
-/// Calls a second of children with so many threads each, measured at the same time.
-fn measure(threads: &[usize], name: &str) -> Vec<f64> {
-    let mut children: Vec<_> = threads.iter().map(|&threads| start(threads, name)).collect();
-    for child in &mut children {
-        read(child);
+/// Calls a second of children, measured at the same time and added.
+fn measure(children: &mut [Started]) -> f64 {
+    for (child, _) in children.iter_mut() {
+        child.stdin.as_mut().expect("a pipe").write_all(b"go\n").expect("the child listens");
     }
-    for child in &mut children {
-        child.0.stdin.as_mut().expect("a pipe").write_all(b"go\n").expect("the child listens");
-    }
-    children.iter_mut().map(|child| read(child).parse().expect("a number")).collect()
+    children.iter_mut().map(|child| read(child).parse::<f64>().expect("a number")).sum()
 }
 
 type Started = (Child, BufReader<std::process::ChildStdout>);
 
-fn start(threads: usize, name: &str) -> Started {
+/// Children with so many threads each, ready to be measured; they end with their standard input.
+fn start(threads: &[usize], name: &str) -> Vec<Started> {
+    let mut children: Vec<_> = threads.iter().map(|&threads| child_of(threads, name)).collect();
+    children.iter_mut().for_each(|child| drop(read(child)));
+    children
+}
+
+fn child_of(threads: usize, name: &str) -> Started {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args(["--child", name])
         .env("RAYON_NUM_THREADS", threads.to_string())
@@ -186,7 +218,7 @@ fn read((_, out): &mut Started) -> String {
     line.trim().to_owned()
 }
 
-/// Prepares a case, waits for a line, prints calls a second; or, with `memory`, its peak memory over the bound.
+/// Prepares a case and prints calls a second for every line that it is given; or, with `memory`, its peak memory over the bound.
 fn child(name: &str, what: &str) {
     if what == "memory" {
         let dim: usize =
@@ -206,9 +238,10 @@ fn child(name: &str, what: &str) {
     let mut work = prepared(Case::find(name).expect("a case of the list"));
     work.call();
     println!("ready");
-    std::io::stdin().read_line(&mut String::new()).expect("a line");
-    // By a thread of the pool, as the command line does.
-    println!("{}", rayon::scope(|_| throughput(work.as_mut())));
+    for _ in std::io::stdin().lines() {
+        // By a thread of the pool, as the command line does.
+        println!("{}", rayon::scope(|_| throughput(work.as_mut(), TURN)));
+    }
 }
 
 /// Peak resident memory over the bound, from a process of its own.

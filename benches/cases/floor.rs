@@ -4,7 +4,7 @@
 use super::{Case, Kind, Work};
 use eigenflow_linalg::elementary::{Tanh, in_place};
 use eigenflow_linalg::lines::{Right, affine};
-use eigenflow_linalg::{Aligned, Real, join};
+use eigenflow_linalg::{Aligned, Real, awake, join};
 use std::hint::black_box;
 
 /// As many products `[dim, dim] [dim, dim]`, or functions of as many tiles of `dim²` numbers, as the case has rows; a thread has
@@ -57,6 +57,11 @@ impl<T: Real> Work for Floor<T> {
             }
             black_box(&tile.y);
         });
+    }
+
+    /// As steps of a training: threads do not sleep between.
+    fn calls(&mut self, count: u64) {
+        awake(|| (0..count).for_each(|_| self.call()));
     }
 
     /// `[dim, dim]` of the first thread after its share.

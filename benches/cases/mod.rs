@@ -55,7 +55,8 @@ const MATRICES: &[(usize, usize)] = &[(1000, 16), (100, 64), (4, 784)];
 const STEPS: &[(usize, usize)] = &[(512, 2), (512, 8), (512, 64)];
 const ROWS: &[(usize, usize)] = &[(4096, 2), (4096, 8), (4096, 64)];
 const PRODUCTS: &[(usize, usize)] = &[(1, 256), (1, 1024), (1, 2048)];
-const FLOORS: &[(usize, usize)] = &[(8192, 64)];
+// The second takes as long as a step: `limits`.
+const FLOORS: &[(usize, usize)] = &[(8192, 64), (512, 64)];
 
 impl Kind {
     /// All of them, in the order of the tables.
