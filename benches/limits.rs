@@ -19,14 +19,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// Time that a throughput is measured for.
-const SPAN: Duration = Duration::from_millis(1500);
-/// Rounds of which the median counts.
-const ROUNDS: usize = 5;
-/// The same for processes that are measured in turn: short and many, for the clock of a core and what else its
-/// machine does change within seconds.
+/// What is compared is measured in turn, for so long each time and so often: the clock of a core and what else its
+/// machine does change within seconds. Medians count.
 const TURN: Duration = Duration::from_millis(100);
 const TURNS: usize = 41;
+/// The same for all numbers of rows, a million rows of each at a time.
+const ROUNDS: usize = 7;
 /// Lanes that sums over rows are collected in.
 const LANES: usize = 8;
 
@@ -60,14 +58,8 @@ fn main() -> ExitCode {
         let judged = bound.starts_with('>');
         line(format!("two threads / two processes, {name}"), ratio, bound, ratio >= 0.9 || !judged);
     }
-    for double in [false, true] {
-        let product =
-            rate(Case { kind: Kind::Product, double, count: 1, dim: 1024 }, 2.0 * 1024.0_f64.powi(3));
-        for (count, dim) in [(256, 64), (64, 256), (4, 784)] {
-            let case = Case { kind: Kind::Jacobian, double, count, dim };
-            let share = rate(case, push_flops(count, dim)) / product;
-            line(format!("rate / product rate, {case}"), share, ">= 0.60", share >= 0.6);
-        }
+    for (case, share) in [false, true].into_iter().flat_map(product_shares) {
+        line(format!("rate / product rate, {case}"), share, ">= 0.60", share >= 0.6);
     }
     for name in ["train_step/realnvp/f64/512x64", "train_step/realnvp/f64/512x784"] {
         let share = memory(name);
@@ -104,37 +96,38 @@ fn prepared(case: Case) -> Box<dyn Work> {
     case.prepare(&Given::default()).expect("drawn inputs fit")
 }
 
-/// Calls a second over a span, an eighth of it at a time.
-fn throughput(work: &mut dyn Work, span: Duration) -> f64 {
+/// Calls a second over a turn, an eighth of it at a time.
+fn throughput(work: &mut dyn Work) -> f64 {
     let start = Instant::now();
     work.call();
-    let some = (span.as_secs_f64() / 8.0 / start.elapsed().as_secs_f64()).ceil() as u64;
+    let some = (TURN.as_secs_f64() / 8.0 / start.elapsed().as_secs_f64()).ceil() as u64;
     let mut calls = 1;
-    while start.elapsed() < span {
+    while start.elapsed() < TURN {
         work.calls(some);
         calls += some;
     }
     calls as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Slope of `log time` by `log rows`, one thread.
+/// Slope of `log time` by `log rows`, one thread; all numbers of rows in turn.
 fn exponent(kind: Kind) -> f64 {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     let points: Vec<(f64, f64)> = pool.install(|| {
-        [10_000, 31_623, 100_000, 316_228, 1_000_000]
-            .into_iter()
-            .map(|count| {
-                let mut work = prepared(Case { kind, double: false, count, dim: 2 });
-                work.call();
-                let rounds = if count > 200_000 { 3 } else { ROUNDS };
-                let seconds = (0..rounds).map(|_| {
-                    let start = Instant::now();
-                    work.call();
-                    start.elapsed().as_secs_f64()
-                });
-                ((count as f64).ln(), median(seconds.collect()).ln())
-            })
-            .collect()
+        let mut sizes = [10_000, 31_623, 100_000, 316_228, 1_000_000].map(|count| {
+            let mut work = prepared(Case { kind, double: false, count, dim: 2 });
+            work.call();
+            (count, work, Vec::new())
+        });
+        for _ in 0..ROUNDS {
+            for (count, work, seconds) in &mut sizes {
+                // As many rows of each size, so that all are measured as long.
+                let calls = (1_000_000 / *count) as u64;
+                let start = Instant::now();
+                work.calls(calls);
+                seconds.push(start.elapsed().as_secs_f64() / calls as f64);
+            }
+        }
+        sizes.map(|(count, _, seconds)| ((count as f64).ln(), median(seconds).ln())).to_vec()
     });
     let n = points.len() as f64;
     let (mx, my) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
@@ -142,13 +135,21 @@ fn exponent(kind: Kind) -> f64 {
     sxy / points.iter().map(|p| (p.0 - mx).powi(2)).sum::<f64>()
 }
 
-/// Gflop/s of a case on two threads.
-fn rate(case: Case, flops: f64) -> f64 {
+/// Rates of pushes over that of a large product, all on two threads and in turn.
+fn product_shares(double: bool) -> Vec<(Case, f64)> {
+    let jacobian = |(count, dim)| (Case { kind: Kind::Jacobian, double, count, dim }, push_flops(count, dim));
+    let product = (Case { kind: Kind::Product, double, count: 1, dim: 1024 }, 2.0 * 1024.0_f64.powi(3));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads");
-    let mut work = prepared(case);
     pool.install(|| {
-        work.call();
-        median((0..ROUNDS).map(|_| throughput(work.as_mut(), SPAN) * flops / 1e9).collect())
+        let cases = [product].into_iter().chain([(256, 64), (64, 256), (4, 784)].map(jacobian));
+        let mut works: Vec<_> = cases.map(|(case, flops)| (case, flops, prepared(case))).collect();
+        works.iter_mut().for_each(|(_, _, work)| work.call());
+        let mut turn = || -> Vec<f64> {
+            works.iter_mut().map(|(_, flops, work)| *flops * throughput(work.as_mut())).collect()
+        };
+        let rates: Vec<Vec<f64>> = (0..TURNS).map(|_| turn()).collect();
+        let share = |k: usize| median(rates.iter().map(|rates| rates[k] / rates[0]).collect());
+        (1..works.len()).map(|k| (works[k].0, share(k))).collect()
     })
 }
 
@@ -240,7 +241,7 @@ fn child(name: &str, what: &str) {
     println!("ready");
     for _ in std::io::stdin().lines() {
         // By a thread of the pool, as the command line does.
-        println!("{}", rayon::scope(|_| throughput(work.as_mut(), TURN)));
+        println!("{}", rayon::scope(|_| throughput(work.as_mut())));
     }
 }
 

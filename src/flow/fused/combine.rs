@@ -191,8 +191,20 @@ impl<T: Real> Scaled<'_, T> {
     fn columns(self, m: usize) {
         let Self { op, a, scale, moved, out, .. } = self;
         let (unit, of_a) = (op.seeds * m, op.of_a.start * m..op.of_a.end * m);
+        let whole = !op.local && of_a.len() == unit;
         for (n, (out, scale)) in out.chunks_exact_mut(unit).zip(scale.chunks_exact(m)).enumerate() {
             match (&op.moved, moved) {
+                (Kind::Block(range), Some(block)) if whole && range.len() == op.seeds => {
+                    // In one pass: a block of many columns is more than a cache holds.
+                    let own = n * unit..(n + 1) * unit;
+                    let blocks = block[own.clone()].chunks_exact(m).zip(a[own].chunks_exact(m));
+                    for (out, (block, a)) in out.chunks_exact_mut(m).zip(blocks) {
+                        for (((o, &b), &s), &a) in out.iter_mut().zip(block).zip(scale).zip(a) {
+                            *o = b * s + a;
+                        }
+                    }
+                    continue;
+                }
                 (Kind::Block(range), Some(block)) => {
                     out[..range.start * m].fill(T::ZERO);
                     out[range.end * m..].fill(T::ZERO);
