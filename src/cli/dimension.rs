@@ -2,8 +2,8 @@
 
 use super::context;
 use super::failure::Failure;
-use super::output::{number, print, print_json};
-use super::session::Session;
+use super::output::{number, print, print_json, probe};
+use super::session::{Dtype, Session, warn};
 use crate::data::{Array, output};
 use crate::dimension::{By, Call, Curve, Estimate, Method, Plan, Points, Rule, Rung, Survey, path};
 use crate::flow::{AnyModel, Model};
@@ -92,7 +92,10 @@ const SCALES: [f64; 7] = [0.025, 0.035_36, 0.05, 0.070_71, 0.1, 0.141_4, 0.2];
 
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     check(a)?;
-    let model: Model<f64> = match s.model(&a.model)? {
+    if s.global.dtype == Some(Dtype::F32) {
+        warn("--dtype f32: dimension trains and measures in double precision, as its differences ask for");
+    }
+    let model: Model<f64> = match AnyModel::load(&a.model)? {
         AnyModel::F64(model) => model,
         AnyModel::F32(model) => model.cast(),
     };
@@ -118,6 +121,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         ..Plan::default()
     };
     let survey = Survey::of(&rungs, &at, &all, &plan).map_err(|e| rows.at(e))?;
+    missing(s, a, &rows.table.source, &plan.methods, &survey)?;
     let section = report::section(&rows.table.source, &survey, by);
     if let Some(out) = &a.out {
         write(out, &survey)?;
@@ -165,6 +169,26 @@ fn check(a: &Arguments) -> Result<(), Failure> {
     }
     if wrong(&a.plot, "svg") {
         return fail("--plot: the chart needs a file that ends in .svg".to_owned());
+    }
+    let places = [("--out", &a.out), ("--plot", &a.plot)];
+    places.into_iter().try_for_each(|(option, file)| file.as_ref().map_or(Ok(()), |f| probe(option, f)))
+}
+
+/// Says which estimators have nothing to say of these rows; where one was asked for by name that is an error.
+fn missing(
+    s: &Session,
+    a: &Arguments,
+    source: &str,
+    methods: &[Method],
+    survey: &Survey,
+) -> Result<(), Failure> {
+    for method in methods.iter().filter(|m| !survey.curves.iter().any(|c| c.method == **m)) {
+        let (name, needs) = (method.name(), method.needs());
+        if a.estimators.is_some() {
+            let message = format!("--estimators {name}: {source} has too little for it: it needs {needs}");
+            return Err(Failure::Input(message));
+        }
+        s.note(&format!("{source}: no estimate by {name}, which needs {needs}"));
     }
     Ok(())
 }

@@ -32,6 +32,42 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value}\n"))
 }
 
+/// That a file can be written, asked before what takes long and not after it.
+pub(crate) fn probe(option: &str, file: &Path) -> Result<(), Failure> {
+    let there = match std::fs::metadata(file) {
+        Ok(there) if there.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(there) if there.permissions().readonly() => Err(ErrorKind::PermissionDenied.into()),
+        // A device or a pipe is written to, not replaced.
+        Ok(there) if !there.is_file() => return Ok(()),
+        _ => Ok(()),
+    };
+    there.and_then(|()| tempfile::tempfile_in(parent(file)).map(drop)).map_err(|error: std::io::Error| {
+        Failure::Output(format!(
+            "{option} {}: cannot be written: {error}; nothing was changed",
+            file.display()
+        ))
+    })
+}
+
+/// The same for a folder that may have to be made, with the folders it lies in.
+pub(crate) fn probe_folder(option: &str, folder: &Path) -> Result<(), Failure> {
+    let mut there = folder;
+    while !there.exists() {
+        there = parent(there);
+    }
+    tempfile::tempfile_in(there).map(drop).map_err(|error| {
+        Failure::Output(format!(
+            "{option} {}: cannot be made: {error}; nothing was changed",
+            folder.display()
+        ))
+    })
+}
+
+/// The folder that a file lies in.
+fn parent(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Whether a result of so many numbers can be had: two copies in single precision are the least that any command takes.
 pub(crate) fn fits_memory(numbers: usize) -> bool {
     numbers.saturating_mul(2 * size_of::<f32>()) as u64 <= available_memory()
@@ -65,7 +101,7 @@ impl Out {
                      smaller --top"
                 )));
             }
-            return Ok(());
+            return probe("--out", path);
         }
         if numbers > PRINTED {
             return Err(Error::TooLongToPrint { numbers, limit: PRINTED }.into());

@@ -54,6 +54,16 @@ impl Method {
         !matches!(self, Self::LocalPca | Self::TwoNn)
     }
 
+    /// The least that it takes, in words.
+    pub fn needs(self) -> &'static str {
+        match self {
+            Self::EffectiveDimension | Self::Flipd => "a model at one scale",
+            Self::Onset | Self::Lidl => "models at two scales or more",
+            Self::LocalPca => "16 rows",
+            Self::TwoNn => "500 different rows",
+        }
+    }
+
     /// Whether it needs models at several scales.
     pub fn of_path(self) -> bool {
         matches!(self, Self::Onset | Self::Lidl)

@@ -16,6 +16,7 @@ mod cli_dimension;
 mod cli_errors;
 mod cli_import;
 mod cli_mismatch;
+mod cli_options;
 mod cli_report;
 mod cli_study_galaxies;
 mod cli_study_images;

@@ -9,7 +9,7 @@ mod trained;
 use self::given::given;
 use self::trained::trained;
 use super::failure::Failure;
-use super::output::{print, print_json};
+use super::output::{print, print_json, probe_folder};
 use super::session::{Dtype, Session, warn};
 use super::settings::Settings;
 use crate::flow::{AnyModel, Model};
@@ -63,13 +63,17 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             return Err(Failure::Input(format!("{option} is an option of train; leave it out")));
         }
     }
+    settings.options(s.seed()).check()?;
     let ids = claims(a)?;
     if let Some(folder) = &a.out {
-        std::fs::create_dir_all(folder).map_err(|e| Failure::Output(format!("{}: {e}", folder.display())))?;
+        probe_folder("--out", folder)?;
+    }
+    if s.global.dtype == Some(Dtype::F32) {
+        warn("--dtype f32: verify trains and checks in double precision, as its tolerances ask for");
     }
     let mut sections = Vec::new();
     if let Some(path) = &a.model {
-        let model: Model<f64> = match s.model(path)? {
+        let model: Model<f64> = match AnyModel::load(path)? {
             AnyModel::F64(model) => model,
             AnyModel::F32(model) => model.cast(),
         };
@@ -79,13 +83,8 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             );
         }
         sections.extend(given(s, a, &ids, &model, path)?);
-        if let Some(folder) = &a.out {
-            model.save(&folder.join("model.safetensors"))?;
-        }
+        keep(a, "model.safetensors", &model)?;
     } else {
-        if s.global.dtype == Some(Dtype::F32) {
-            warn("--dtype f32: verify trains and checks in double precision, as its tolerances ask for");
-        }
         settings.warn_of_unused();
         if s.global.context.is_some() && a.data.is_none() {
             let message = "--context: names columns of DATA; say which";
@@ -94,14 +93,8 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         let data: Vec<&str> = a.data.as_deref().map_or_else(|| EMBEDDED.to_vec(), |d| vec![d]);
         for (k, data) in data.into_iter().enumerate() {
             let (found, model) = trained(s, a, &ids, &settings, data)?;
-            if let Some(folder) = &a.out {
-                let name = if k == 0 {
-                    "model.safetensors".to_owned()
-                } else {
-                    format!("model-{}.safetensors", short(data))
-                };
-                model.save(&folder.join(name))?;
-            }
+            let others = format!("model-{}.safetensors", short(data));
+            keep(a, if k == 0 { "model.safetensors" } else { &others }, &model)?;
             sections.extend(found);
         }
     }
@@ -124,6 +117,13 @@ fn claims(a: &Arguments) -> Result<Vec<String>, Failure> {
 /// `NAME` of `builtin:NAME?…`.
 fn short(data: &str) -> &str {
     data.trim_start_matches("builtin:").split('?').next().unwrap_or(data)
+}
+
+/// Saves a model in the folder of the results, which is made with the first of them: bad data leave no empty folder.
+fn keep(a: &Arguments, name: &str, model: &Model<f64>) -> Result<(), Failure> {
+    let Some(folder) = &a.out else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|e| Failure::Output(format!("{}: {e}", folder.display())))?;
+    Ok(model.save(&folder.join(name))?)
 }
 
 /// Writes the reports, prints the verdict, and gives the exit code.

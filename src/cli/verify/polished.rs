@@ -9,6 +9,19 @@ use crate::train::polish::{output_affine, polish};
 /// Rows times columns (squared, with a penalty) up to which the output layer is polished.
 const POLISH_WORK: usize = 4_000_000;
 
+/// Whether [`polished`] brings the output affine layer of a flow to its optimum on so many rows: it has one, no regulariser but `α` is
+/// asked for, and it is affordable.
+pub(super) fn is_polished(flow: &Flow<f64>, rows: usize, options: &TrainOptions) -> bool {
+    let d = flow.dim();
+    // The Jacobian of one affine layer is the same at all rows, and is taken at one.
+    let penalty = options.alpha > 0.0 && flow.core().len() > 1;
+    let work = rows.saturating_mul(if penalty { d * d } else { d });
+    output_affine(flow).is_some()
+        && flow.context().is_empty()
+        && work <= POLISH_WORK
+        && !options.has_other_regularisers()
+}
+
 /// Brings the output affine layer to its optimum on the training rows, where that is affordable.
 pub(super) fn polished(
     s: &Session,
@@ -17,13 +30,7 @@ pub(super) fn polished(
     options: &TrainOptions,
     notes: &mut Vec<String>,
 ) {
-    let d = flow.dim();
-    let work = training.rows() * if options.alpha > 0.0 { d * d } else { d };
-    if output_affine(flow).is_none()
-        || !flow.context().is_empty()
-        || work > POLISH_WORK
-        || options.has_other_regularisers()
-    {
+    if !is_polished(flow, training.rows(), options) {
         return;
     }
     s.note(&format!("{}: polishing the output layer", training.source));

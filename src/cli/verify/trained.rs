@@ -3,7 +3,7 @@
 use super::Arguments;
 use super::check::{check, show, tell};
 use super::given::Conditional;
-use super::polished::polished;
+use super::polished::{is_polished, polished};
 use super::rows::{dequantise, gap_to_truth};
 use crate::cli::context;
 use crate::cli::failure::Failure;
@@ -85,7 +85,9 @@ pub(super) fn trained(
     }
     let mut flow = prepared.flow.clone();
     let mut record = None;
-    if preset.flow != Name::Affine || !base.is_standard() {
+    // An affine flow on a normal base has its optimum by polishing alone.
+    let closed = preset.flow == Name::Affine && base.is_standard();
+    if !(closed && is_polished(&flow, training.rows(), &options)) {
         record = Some(train(s, &mut flow, &training, held.as_ref(), &options, &mut notes).map_err(named)?);
     }
     polished(s, &mut flow, &training, &options, &mut notes);
