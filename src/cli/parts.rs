@@ -144,12 +144,21 @@ fn other(
              fraction, or --context as columns that both have"
         )));
     }
-    let rows = context::joint(s, data, Some(variables))?.0;
+    let rows = match context::joint(s, data, Some(variables)) {
+        Ok((rows, _)) => by_name(rows, &table.names)?,
+        Err(Failure::Input(why)) => {
+            let hint = "give a fraction such as 0.1, or data of its own";
+            return Err(Failure::Input(format!("{option} {data}: {why} ({hint})")));
+        }
+        Err(other) => return Err(other),
+    };
     if rows.cols() == table.cols() {
-        return by_name(rows, &table.names);
+        return Ok(rows);
     }
     let (given, needed) = (rows.cols(), table.cols());
-    Err(Failure::Input(format!("{option} {data}: {given} columns where the data has {needed}")))
+    Err(Failure::Input(format!(
+        "{option} {data}: {given} columns where the data has {needed}; name its columns as those are, or choose them with --columns"
+    )))
 }
 
 /// That the first `own` columns of the whole file lie where the preset says.

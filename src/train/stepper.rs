@@ -221,7 +221,7 @@ mod tests {
     use crate::flow::Layer;
     use crate::flow::bijections::{Affine, Coupling, Form};
     use crate::flow::conditioner::Activation;
-    use crate::train::{EpochRow, Schedule, fit};
+    use crate::train::{EpochRow, Schedule, Stop, fit};
     use eigenflow_linalg::Matrix;
     use std::ops::ControlFlow;
 
@@ -327,5 +327,20 @@ mod tests {
         assert_eq!(seen.iter().map(|s| s.0).collect::<Vec<_>>(), [0.025, 0.05, 0.05, 0.05, 0.05]);
         let first = 0.5 - 0.025 * gradients(0.5, 0.25)[0].signum();
         assert!((seen[0].1 - first).abs() < 1e-8, "{seen:?}");
+    }
+    /// Epochs that change nothing use patience up; who asks to stop at the last of them stops a run that is at its end.
+    #[test]
+    fn a_run_whose_patience_is_out_was_not_interrupted() {
+        let rows = Matrix::new(2, 1, vec![-1.0, 2.0]);
+        for (patience, stop) in [(1, Stop::EarlyStopping), (0, Stop::Interrupted)] {
+            let options =
+                TrainOptions { batch: 0, epochs: 9, lr: 1e-300, patience, ..TrainOptions::default() };
+            let mut look = |row: &EpochRow, _: &Flow<f64>| match row.epoch {
+                2 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            };
+            let record = fit(&mut line(), &rows, None, &options, &mut look).unwrap();
+            assert_eq!((record.stop, record.epochs.len()), (stop, 2));
+        }
     }
 }

@@ -125,7 +125,11 @@ fn validation_rows_may_be_data_of_their_own() {
     let train = format!("train builtin:two-moons?n=90 --out m.safetensors {TINY} --epochs 1");
     assert_eq!(room.json(&format!("{train} --valid v.npy"))["validation_rows"], 30);
     assert_eq!(room.json(&format!("{train} --valid 0"))["validation_rows"], 0);
-    room.says(&format!("{train} --valid builtin:s-curve?n=9"), 2, &["--valid", "3 columns", "has 2"]);
+    room.says(
+        &format!("{train} --valid builtin:subspace?n=9&columns=3"),
+        2,
+        &["--valid", "3 columns", "has 2"],
+    );
     room.says(&format!("{train} --valid 1.5"), 2, &["--valid", "1.5"]);
 }
 
@@ -237,7 +241,11 @@ fn several_seeds_share_their_rows_and_the_best_is_kept() {
     assert_eq!(one["best"]["valid_nll"], runs[0]["valid_nll"]);
     assert_eq!(one["test"]["nll_training_units"], runs[0]["test_nll"]);
     room.says(&format!("{rows} 0.95 --out n.safetensors"), 2, &["--test 0.95", "--valid"]);
-    room.says(&format!("{rows} builtin:s-curve?n=9 --out n.safetensors"), 2, &["--test", "3 columns"]);
+    room.says(
+        &format!("{rows} builtin:subspace?n=9&columns=3 --out n.safetensors"),
+        2,
+        &["--test", "3 columns"],
+    );
     let text = room.ok(&format!("{train} --out m.safetensors --seeds 2"));
     assert!(text.contains("mean test NLL") && text.contains("kept"), "{text}");
     room.says(&format!("{train} --out m.safetensors --resume"), 2, &["several seeds", "--from"]);

@@ -8,6 +8,7 @@ use super::checkpoint::{self, with_record};
 use super::context;
 use super::failure::Failure;
 use super::interrupt;
+use super::output::probe;
 use super::parts::{Parts, check_support, check_whole};
 use super::session::{Dtype, Session, by_name, warn};
 use super::settings::Settings;
@@ -16,7 +17,7 @@ use crate::flow::presets::{Intervals, Preset};
 use crate::flow::{AnyModel, Model, Variable};
 use crate::train::{self, HeldOut, State, TrainOptions, TrainingRecord};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Options of `train`.
 #[derive(clap::Args)]
@@ -62,8 +63,8 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     }
     settings.options(s.seed()).check()?;
     let checkpoint = checkpoint::place(&a.out);
-    probe(&a.out)?;
-    probe(&checkpoint)?;
+    probe("--out", &a.out)?;
+    probe("--out", &checkpoint)?;
     let resumed = match &a.from {
         Some(path) => Some(AnyModel::load(path)?),
         None if a.resume => Some(AnyModel::load(&checkpoint)?),
@@ -79,19 +80,6 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     };
     let job = Job { s, a, settings, checkpoint };
     if single { job.train::<f32>(resumed.as_ref()) } else { job.train::<f64>(resumed.as_ref()) }
-}
-
-/// That a file can be written, asked before training and not after it.
-fn probe(model: &Path) -> Result<(), Failure> {
-    let folder = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let there = match std::fs::metadata(model) {
-        Ok(there) if there.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
-        Ok(there) if there.permissions().readonly() => Err(std::io::ErrorKind::PermissionDenied.into()),
-        _ => Ok(()),
-    };
-    there.and_then(|()| tempfile::tempfile_in(folder).map(drop)).map_err(|error: std::io::Error| {
-        Failure::Output(format!("--out {}: cannot be written: {error}; nothing was changed", model.display()))
-    })
 }
 
 /// An error of training with the name of the data, where it is the data's fault.
@@ -144,12 +132,13 @@ impl Job<'_> {
         let s = self.s;
         let mut options = self.settings.options(s.seed());
         let (mut table, variables) = context::joint(s, &self.a.data, resumed.map(AnyModel::context))?;
-        let own = table.cols() - variables.iter().map(Variable::width).sum::<usize>();
+        let width = variables.iter().map(Variable::width).sum::<usize>();
         match resumed {
             None => self.settings.warn_of_unused(),
             Some(model) => {
                 // As for every command: the model's columns by name.
-                let names = model.columns().iter().chain(&table.names[own..]).cloned().collect::<Vec<_>>();
+                let contexts = &table.names[table.cols() - width..];
+                let names = model.columns().iter().chain(contexts).cloned().collect::<Vec<_>>();
                 table = by_name(table, &names)?;
                 if self.a.from.is_some() && self.a.settings.describes_a_model() {
                     warn(
@@ -158,6 +147,7 @@ impl Job<'_> {
                 }
             }
         }
+        let own = table.cols() - width;
         let whole = self.a.dequantize.is_some() || resumed.is_some_and(AnyModel::is_of_whole_numbers);
         let support = resumed.and_then(AnyModel::support).map(|s| Intervals(s.columns.clone()));
         let preset = match resumed {

@@ -11,7 +11,7 @@ use crate::cli::progress::Progress;
 use crate::cli::session::warn;
 use crate::data::{Element, Table};
 use crate::flow::{AnyModel, Dequantize, Model};
-use crate::train::{self, EpochRow, Preprocess, Race, TrainOptions, TrainingRecord};
+use crate::train::{self, EpochRow, Preprocess, Race, Stop, TrainOptions, TrainingRecord};
 use eigenflow_linalg::Matrix;
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
@@ -91,7 +91,8 @@ impl Job<'_> {
             warn(warning);
         }
         // In the last epoch there is nothing left to stop.
-        if interrupt::wanted() && state.record.epochs.len() < state.record.options.epochs {
+        let unfinished = state.record.epochs.len() < state.record.options.epochs;
+        if state.record.stop == Stop::Interrupted && unfinished {
             let best = state.record.best_epoch;
             checkpoint::save(&self.checkpoint, model, &state, &provenance)?;
             let go_on = if self.a.seeds.get() == 1 { "--resume" } else { "--from" };

@@ -68,9 +68,11 @@ impl Job<'_> {
         }
         if let Some(test) = test {
             let ((nll, error), (units, _)) = (test.nll(), test.nll_training_units());
+            // One row has no standard error.
+            let error = if error.is_nan() { String::new() } else { format!(" ± {error:.6}") };
             let _ = writeln!(
                 text,
-                "NLL of the test rows        {nll:.6} ± {error:.6} nats (data units); {units:.6} (training units)"
+                "NLL of the test rows        {nll:.6}{error} nats (data units); {units:.6} (training units)"
             );
         }
         if let Some(e) = record.best() {
@@ -101,10 +103,11 @@ fn figures<T>(runs: &[Trained<T>]) -> (Vec<f64>, Option<Vec<f64>>) {
 
 fn test_json(test: &HeldOut) -> Value {
     let ((nll, error), (units, units_error)) = (test.nll(), test.nll_training_units());
+    let several = test.log_density.len() > 1;
     json!({
         "rows": test.log_density.len(),
-        "nll": number(nll), "standard_error": number(error),
-        "nll_training_units": number(units), "standard_error_training_units": number(units_error),
+        "nll": number(nll), "standard_error": several.then(|| number(error)),
+        "nll_training_units": number(units), "standard_error_training_units": several.then(|| number(units_error)),
         "worst_log_density_training_units": number(test.worst()),
     })
 }

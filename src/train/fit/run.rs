@@ -112,13 +112,14 @@ impl<'a, T: Real> Run<'a, T> {
             let row = &self.state.record.epochs[self.state.record.epochs.len() - 1];
             let go_on = observer(&Epoch { row, flow, run: self });
             self.stepper.swap_average(flow);
-            if go_on.is_break() {
-                self.state.record.stop = Stop::Interrupted;
-                break;
-            }
+            // A run that is at its end cannot be interrupted.
             let patience = self.options.patience;
             if patience > 0 && self.state.progress.idle >= patience {
                 self.state.record.stop = Stop::EarlyStopping;
+                break;
+            }
+            if go_on.is_break() {
+                self.state.record.stop = Stop::Interrupted;
                 break;
             }
         }
