@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::output::{Out, number, print, print_json};
-use super::session::Session;
+use super::session::{Dtype, Session};
 use crate::data::builtin::{Listing, list};
 use crate::data::{Array, Source};
 use serde_json::{Value, json};
@@ -40,6 +40,10 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     let source: Source = format!("builtin:{name}{join}{}", parameters.join("&")).parse()?;
     let table = source.load(&s.selection())?;
     a.out.check(&[&[table.rows(), table.cols()]])?;
+    if s.global.dtype == Some(Dtype::F32) {
+        let rows = table.cast::<f32>()?;
+        return a.out.emit(s, &[Array::matrix("x", &rows).with_columns(&table.names)]);
+    }
     a.out.emit(s, &[Array::table("x", &table)])
 }
 

@@ -114,6 +114,7 @@ impl Command {
                 | Self::Export(_)
                 | Self::Data(_)
                 | Self::Report(_)
+                | Self::Study(_)
                 | Self::Other(_)
         )
     }

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::output::{Out, fits_memory};
 use super::session::Session;
 use crate::data::{Array, Element};
-use crate::flow::{AnyModel, Model};
+use crate::flow::{AnyModel, Error, Model};
 use std::path::PathBuf;
 
 /// Options of `sample`.
@@ -51,9 +51,19 @@ fn sample<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<()
     }
     a.out.check(&[&[n, model.flow.dim()]])?;
     let x = match &context {
-        None => model.flow.sample(n, a.temperature, s.seed())?,
-        Some(context) => model.flow.sample_given(context, each, a.temperature, s.seed())?,
+        None => model.flow.sample(n, a.temperature, s.seed()),
+        Some(context) => model.flow.sample_given(context, each, a.temperature, s.seed()),
     };
+    // The latents are nobody's rows: what is out of range is the draw.
+    let x = x.map_err(|error| match error {
+        Error::OutOfRange { row, .. } | Error::NotFinite { row, .. } => Failure::Input(format!(
+            "{}: draw {} is out of the range of {}; lower --temperature, or use --dtype f64",
+            a.model.display(),
+            row + 1,
+            T::NAME
+        )),
+        other => other.into(),
+    })?;
     // Draws of a model of whole numbers are such: the rest is the dequantiser's.
     let x = if model.flow.dequantize().is_none() { x } else { x.map(|v| T::of(v.f64().floor())) };
     a.out.emit(s, &[Array::matrix("x", &x).with_columns(&model.columns)])

@@ -29,19 +29,29 @@ pub(crate) struct Arguments {
     against: Option<PathBuf>,
 }
 
-/// A mean and its standard error.
+/// A mean and its standard error, which a single row does not have.
 struct Mean {
     mean: f64,
-    error: f64,
+    error: Option<f64>,
 }
 
 impl Mean {
-    /// Mean of independent rows; the error is NaN for a single one.
+    /// Mean of independent rows.
     fn of(x: &[f64]) -> Self {
         let n = x.len() as f64;
         let mean = x.iter().sum::<f64>() / n;
         let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
-        Self { mean, error: (variance / n).sqrt() }
+        Self { mean, error: (x.len() > 1).then(|| (variance / n).sqrt()) }
+    }
+}
+
+impl std::fmt::Display for Mean {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.6}", self.mean)?;
+        match self.error {
+            Some(error) => write!(f, " ± {error:.6} nats"),
+            None => write!(f, " nats, of one row, which has no standard error"),
+        }
     }
 }
 
@@ -83,7 +93,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             "data": table.source,
             "rows": table.rows(),
             "nll": number(nll.mean),
-            "standard_error": number(nll.error),
+            "standard_error": nll.error.map(number),
             "bits_per_dimension": number(bits(nll.mean)),
             "bound": bound,
             "draws": (bound || estimate.is_some()).then_some(a.draws),
@@ -92,23 +102,23 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             "null_directions": match gaussian { Gaussian::Nll(_) => 0, Gaussian::Unbounded(k) => k },
             "truth": truth.as_ref().map(|(t, gap)| json!({
                 "nll": number(t.mean),
-                "standard_error": number(t.error),
+                "standard_error": t.error.map(number),
                 "gap": number(gap.mean),
-                "gap_standard_error": number(gap.error),
+                "gap_standard_error": gap.error.map(number),
             })),
             "against": difference.as_ref().map(|(other, q, d)| json!({
                 "model": other.display().to_string(),
                 "nll": number(q.mean),
-                "standard_error": number(q.error),
+                "standard_error": q.error.map(number),
                 "difference": number(d.mean),
-                "difference_standard_error": number(d.error),
+                "difference_standard_error": d.error.map(number),
             })),
         }));
     }
     let mut text = String::new();
     // Writing into a String cannot fail.
     let _ = writeln!(text, "rows                {}", table.rows());
-    let _ = writeln!(text, "NLL                 {:.6} ± {:.6} nats", nll.mean, nll.error);
+    let _ = writeln!(text, "NLL                 {nll}");
     if bound {
         let k = a.draws;
         let _ = writeln!(
@@ -134,18 +144,13 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
         }
     };
     if let Some((t, gap)) = truth {
-        let _ =
-            writeln!(text, "NLL of the truth    {:.6} ± {:.6} nats (the set's own density)", t.mean, t.error);
-        let _ = writeln!(text, "gap to the truth    {:.6} ± {:.6} nats (paired)", gap.mean, gap.error);
+        let _ = writeln!(text, "NLL of the truth    {t} (the set's own density)");
+        let _ = writeln!(text, "gap to the truth    {gap} (paired)");
     }
     if let Some((other, q, d)) = difference {
         let other = other.display();
-        let _ = writeln!(text, "NLL of {other}  {:.6} ± {:.6} nats", q.mean, q.error);
-        let _ = writeln!(
-            text,
-            "difference          {:.6} ± {:.6} nats (paired; negative: {other} is better)",
-            d.mean, d.error
-        );
+        let _ = writeln!(text, "NLL of {other}  {q}");
+        let _ = writeln!(text, "difference          {d} (paired; negative: {other} is better)");
     }
     print(&text)
 }

@@ -67,7 +67,8 @@ pub(crate) struct Settings {
     /// standardize and whiten for a short time and takes what validates better [default: auto; standardize in verify]
     #[arg(long, value_name = "P", value_parser = named::<Preprocess>)]
     pub preprocess: Option<Preprocess>,
-    /// Passes over the training rows [default: as many as make a million rows, between 10 and 200]
+    /// Passes over the training rows [default: as many as make a million rows, between 10 and 200; in verify
+    /// 3,000 steps, 400 with --quick, up to 200 and 40 epochs]
     #[arg(long, value_name = "E")]
     pub epochs: Option<usize>,
     /// Rows a step; 0 takes all rows at once [default: 256]
@@ -90,7 +91,8 @@ pub(crate) struct Settings {
     /// Decoupled weight decay (AdamW): each step takes lr times this times the weight from it [default: 0]
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
     pub weight_decay: Option<f64>,
-    /// Tikhonov weight of |J|² (Frobenius), training units [default: 0]
+    /// Tikhonov weight of |J|² (Frobenius), training units [default: 0; in verify 0.005 where the data have null directions and --noise is not
+    /// given]
     #[arg(long, value_name = "A", allow_negative_numbers = true)]
     pub alpha: Option<f64>,
     /// Weight of the squared norms of weight matrices [default: 0]
@@ -103,7 +105,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FRACTION|DATA", allow_negative_numbers = true)]
     pub valid: Option<Valid>,
     /// Rows for a test, held out beside the validation rows and looked at once, in the end: a fraction of the data, or
-    /// data of its own; 0 is none [default: 0]
+    /// data of its own; 0 is none; not in verify [default: 0]
     #[arg(long, value_name = "FRACTION|DATA", allow_negative_numbers = true)]
     pub test: Option<Valid>,
     /// Epochs without improvement after which training stops; 0 never stops early [default: 20]
@@ -114,13 +116,13 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub max_condition: Option<f64>,
     /// Columns, written like --columns, whose values are spread evenly over the width of their quantum, for no density fits
-    /// few distinct values [default: none]
+    /// few distinct values; not in verify [default: none]
     #[arg(long, value_name = "COLUMNS")]
     pub jitter_columns: Option<String>,
     /// Largest norm of a gradient; longer ones are scaled down [default: 5]
     #[arg(long, value_name = "C", allow_negative_numbers = true)]
     pub clip: Option<f64>,
-    /// Estimate the penalty with one random tangent a row and step [default: beyond 64 columns]
+    /// Estimate the penalty with one random tangent a row and step [default: beyond 64 columns; in verify beyond 12]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub stochastic_penalty: Option<bool>,
     /// Gauge, which of the flows of equal likelihood is wanted: none, or principal, whose latent axes are local principal axes (the
@@ -222,6 +224,15 @@ impl Settings {
         let preset = self.preset();
         for option in preset.unused() {
             warn(&format!("{option}: is no option of {}, and not used", preset.flow.as_str()));
+        }
+        let no_gauge = self.gauge.unwrap_or_default() == Gauge::None;
+        let plain = matches!(self.base.unwrap_or_default(), Family::Normal | Family::Uniform);
+        let without = [
+            ("--gauge-weight", self.gauge_weight.is_some() && no_gauge, "--gauge principal"),
+            ("--base-fixed", self.base_fixed == Some(true) && plain, "a --base that is trained"),
+        ];
+        for (option, _, needs) in without.into_iter().filter(|(_, unused, _)| *unused) {
+            warn(&format!("{option}: is not used without {needs}"));
         }
     }
 

@@ -118,7 +118,7 @@ fn the_study_of_dimensions_runs() {
     let room = Room::new();
     let text = room.ok("study dimension --out study --quick --quiet");
     let found: serde_json::Value = serde_json::from_slice(&room.read("study/findings.json")).unwrap();
-    let sets = found.as_array().unwrap();
+    let sets = found["sets"].as_array().unwrap();
     assert_eq!(sets.len(), 11);
     for set in sets.iter().filter(|set| set["set"].as_str().unwrap().starts_with("subspace")) {
         assert_eq!(set["called"], set["dimension"], "{set}");

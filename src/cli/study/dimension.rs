@@ -74,7 +74,7 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     }
     let charts = found.iter().map(|f| (f.file(), report::chart(&f.name, &f.survey, By::Noise)));
     let pictures = plot::charts(charts.collect::<Vec<(String, Chart)>>());
-    let json = Value::Array(found.iter().map(Found::json).collect());
+    let json = json!({ "sets": found.iter().map(Found::json).collect::<Vec<_>>() });
     Findings { heading: "Study: intrinsic dimension", text: text(&found), json, pictures }.give(s, a)
 }
 

@@ -61,6 +61,13 @@ pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
             "--data: goes with the studies mnist and galaxies; the others bring their data".to_owned(),
         ));
     }
+    let global = &s.global;
+    let chosen = [("--columns", &global.columns), ("--exclude", &global.exclude), ("--label", &global.label)];
+    if let Some((option, _)) = chosen.iter().find(|(_, given)| given.is_some() && a.data.is_none()) {
+        return Err(Failure::Input(format!(
+            "{option}: chooses columns of --data; this study brings its data"
+        )));
+    }
     match a.name {
         Study::SCurve => s_curve::run(s, a),
         Study::Digits | Study::Mnist => images::run(s, a),
