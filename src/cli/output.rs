@@ -51,10 +51,8 @@ pub(crate) fn probe(option: &str, file: &Path) -> Result<(), Failure> {
 
 /// The same for a folder that may have to be made, with the folders it lies in.
 pub(crate) fn probe_folder(option: &str, folder: &Path) -> Result<(), Failure> {
-    let mut there = folder;
-    while !there.exists() {
-        there = parent(there);
-    }
+    let above = folder.ancestors().filter(|p| !p.as_os_str().is_empty());
+    let there = above.into_iter().find(|p| p.exists()).unwrap_or(Path::new("."));
     tempfile::tempfile_in(there).map(drop).map_err(|error| {
         Failure::Output(format!(
             "{option} {}: cannot be made: {error}; nothing was changed",

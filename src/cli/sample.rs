@@ -56,12 +56,14 @@ fn sample<T: Element>(s: &Session, a: &Arguments, model: &Model<T>) -> Result<()
     };
     // The latents are nobody's rows: what is out of range is the draw.
     let x = x.map_err(|error| match error {
-        Error::OutOfRange { row, .. } | Error::NotFinite { row, .. } => Failure::Input(format!(
-            "{}: draw {} is out of the range of {}; lower --temperature, or use --dtype f64",
-            a.model.display(),
-            row + 1,
-            T::NAME
-        )),
+        Error::OutOfRange { row, .. } | Error::NotFinite { row, .. } => {
+            let wider = if T::NAME == "f32" { ", or use --dtype f64" } else { "" };
+            let (model, draw) = (a.model.display(), row + 1);
+            Failure::Input(format!(
+                "{model}: draw {draw} is out of the range of {}; lower --temperature{wider}",
+                T::NAME
+            ))
+        }
         other => other.into(),
     })?;
     // Draws of a model of whole numbers are such: the rest is the dequantiser's.
