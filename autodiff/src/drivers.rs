@@ -135,7 +135,7 @@ where
     })?;
     let rows = rows_of(x.len(), cols);
     let out = program.run(rows, &[x], &[])?.pop().unwrap_or_default();
-    if !transposed || rows == 0 {
+    if !transposed || out.is_empty() {
         return Ok(out);
     }
     let m = out.len() / rows / cols;

@@ -1,6 +1,7 @@
 //! Forward mode: records the tangents of a tape.
 
 use crate::primitive::Tangents;
+use crate::tangent::hull;
 use crate::{Error, Recorder, Tangent, Var};
 use eigenflow_linalg::Real;
 use smallvec::SmallVec;
@@ -24,6 +25,7 @@ impl<T: Real> Recorder<T> {
     ) -> Result<Vec<Tangent<'t, T>>, Error> {
         let mut tangents: Vec<Option<Tangent<'t, T>>> = vec![None; self.values_len()];
         let mut wide = false;
+        let mut seeded = 0..0;
         for (x, dx) in seeds {
             if !dx.fits(x.shape()) {
                 return Err(Error::Shape {
@@ -34,8 +36,14 @@ impl<T: Real> Recorder<T> {
                 });
             }
             wide |= dx.is_wider_than(x.shape());
+            if x.shape().is_batch() && x.shape().tangents() == 1 {
+                seeded = hull(seeded, dx.support());
+            }
             tangents[x.id() as usize] = Some(dx.clone());
         }
+        // Single tangents of several seeds are a block too.
+        let many = seeded.len() > 1;
+        wide |= many;
         for index in self.ancestors(outputs, seeds) {
             let node = self.node(index);
             let moves = |k: usize| {
@@ -48,7 +56,8 @@ impl<T: Real> Recorder<T> {
             let x: SmallVec<[Var<'t, T>; 4]> = node.inputs.iter().map(|&id| Var::new(self, id)).collect();
             let y: SmallVec<[Var<'t, T>; 2]> = node.outputs.clone().map(|id| Var::new(self, id)).collect();
             let refuse = |reason| Error::NoDerivative { op: node.op.name(), kind: "forward", reason };
-            if wide && x.iter().chain(&y).any(|v| v.shape().tangents() > 1) {
+            let block = || x.iter().chain(&y).any(|v| v.shape().tangents() > 1);
+            if (many && node.op.is_on_blocks()) || (wide && block()) {
                 return Err(refuse(
                     "the value already carries a block of tangents; push one tangent at a time",
                 ));

@@ -64,6 +64,12 @@ pub trait Primitive<T: Real>: Any + Debug + Send + Sync {
         false
     }
 
+    /// Whether the tangent axis of its values has a meaning of its own, as of blocks that are multiplied. Many tangents, or seeds, at once
+    /// are then refused, whatever the length of that axis: they would take its place.
+    fn is_on_blocks(&self) -> bool {
+        false
+    }
+
     /// Whether `eval` *sets* sums over rows where [`Eval::begins`], whatever they hold. Nobody writes zeros there before; without this the tape
     /// does, and `eval` adds.
     fn begins_sums(&self) -> bool {

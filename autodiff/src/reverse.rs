@@ -67,6 +67,7 @@ impl<T: Real> Recorder<T> {
                 reason: "many seeds at once reach batch values only; pull shared values one seed at a time",
             });
         }
+        let many = outputs.iter().any(|(y, dy)| dy.shape().tangents() > y.shape().tangents());
         let nodes = self.len();
         let end = outputs.iter().map(|(y, _)| y.id() + 1).max().unwrap_or(0);
 
@@ -126,7 +127,8 @@ impl<T: Real> Recorder<T> {
             let y: SmallVec<[Var<'t, T>; 2]> = ids.clone().map(|id| Var::new(self, id)).collect();
             let refuse = |reason| Error::NoDerivative { op: node.op.name(), kind: "reverse", reason };
             let reached = x.iter().zip(&need).filter(|(_, need)| **need).map(|(v, _)| v);
-            if by_row && y.iter().chain(reached).any(|v| v.shape().tangents() > 1) {
+            let block = || y.iter().chain(reached).any(|v| v.shape().tangents() > 1);
+            if by_row && ((many && node.op.is_on_blocks()) || block()) {
                 return Err(refuse("the value already carries a block of tangents; pull one seed at a time"));
             }
             // The inputs are batch values, so a shared value that depends on them is a sum.

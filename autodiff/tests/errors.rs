@@ -1,6 +1,8 @@
 //! An operation with no derivative is an error, never a silent zero.
 
 use eigenflow_autodiff::primitive::{Cotangents, Eval, Primitive, Shapes, Tangents};
+use eigenflow_autodiff::primitives::row_product::RowProduct;
+use eigenflow_autodiff::primitives::row_solve::RowSolve;
 use eigenflow_autodiff::{
     Error, Mode, Program, Recorder, Shape, Tangent, Var, gradcheck, hessian, jacobian, pull_jacobian,
     push_jacobian, vjp,
@@ -181,5 +183,65 @@ impl Primitive<f64> for Wrong {
         _need: &[bool],
     ) -> Result<Cotangents<'t, f64>, Error> {
         Ok([dy[0].map(|dy| dy.chain(x[0] * (2.0 * self.vjp)))].into_iter().collect())
+    }
+}
+
+fn pair(x: Var<'_, f64>) -> Var<'_, f64> {
+    x.slice(0..1) * x.slice(1..2)
+}
+
+/// Blocks that are multiplied, solved or placed have a tangent axis of their own, also where it has one entry: many seeds at once would take its
+/// place. One seed at a time is fine.
+#[test]
+fn operations_on_blocks_refuse_many_seeds() {
+    let x = [2.0, 5.0, 0.5];
+    let refused = |result: Result<Vec<f64>, Error>, op: &str| {
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains(op) && message.contains("at a time"), "{op}: {message}");
+    };
+    refused(jacobian(|_, x| pair(x).row_log_abs_det(), 2, &x[..2], Mode::Forward), "row_log_abs_det");
+    let one_seed = jacobian(|_, x| pair(x).row_log_abs_det(), 2, &x[..2], Mode::Reverse).unwrap();
+    assert!((one_seed[0] - 0.5).abs() < 1e-15 && (one_seed[1] - 0.2).abs() < 1e-15);
+    let dot = RowProduct { transpose_a: false, transpose_b: true };
+    refused(jacobian(|r, x| r.apply(dot, &[x, x]), 3, &x, Mode::Forward), "row_product");
+    let solve = || RowSolve { transpose: false, order: None };
+    let solved = |mode| jacobian(|r, x| r.apply(solve(), &[x.slice(0..1), x.slice(1..2)]), 2, &x[..2], mode);
+    refused(solved(Mode::Forward), "row_solve");
+    let plain = RowProduct { transpose_a: false, transpose_b: false };
+    let scaled = |mode| jacobian(|r, x| r.apply(plain, &[x.slice(0..1), x.slice(1..3)]), 3, &x, mode);
+    refused(scaled(Mode::Reverse), "row_product");
+    let inner = jacobian(
+        |r, x| {
+            let u = pair(x);
+            push_jacobian(r, u.tanh(), u).unwrap()
+        },
+        2,
+        &x[..2],
+        Mode::Forward,
+    );
+    refused(inner, "at a time");
+}
+
+/// Two single tangents of two seeds are a block: a sum over rows would add them up.
+#[test]
+fn tangents_of_several_seeds_do_not_cross_a_sum_over_rows() {
+    Program::<f64>::record(|r| {
+        let [x, y, dx, dy] = [(); 4].map(|()| r.batch(1));
+        let pushed = |first, second| {
+            let seeds = [(x, Tangent::dense_from(first, dx)), (y, Tangent::dense_from(second, dy))];
+            r.push(&[(x + y).sum_rows()], &seeds)
+        };
+        assert!(pushed(0, 0).is_ok());
+        assert!(pushed(0, 1).unwrap_err().to_string().contains("sum over rows"));
+        vec![x]
+    });
+}
+
+#[test]
+fn derivatives_at_the_ends_of_what_there_is() {
+    let power = |x: f64| jacobian(|_, x| x.powi(i32::MIN), 1, &[x], Mode::Reverse).unwrap()[0];
+    assert!(power(2.0).abs() < 1e-300 && (power(-1.0) + f64::from(i32::MIN)).abs() < 1e-6);
+    for mode in [Mode::Forward, Mode::Reverse, Mode::Cheaper] {
+        assert!(jacobian(|_, x| x.slice(0..0), 2, &[1.0, 2.0], mode).unwrap().is_empty());
     }
 }

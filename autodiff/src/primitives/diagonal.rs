@@ -65,6 +65,10 @@ impl Linear for DiagonalToBlock {
         "diagonal_to_block"
     }
 
+    fn is_on_blocks(&self) -> bool {
+        true
+    }
+
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
         if inputs[0] != Shape::batch(self.0.of_column.len()) {
             return shape_error("diagonal_to_block", inputs, "one seed a column");
@@ -93,6 +97,10 @@ impl Linear for BlockToDiagonal {
         "block_to_diagonal"
     }
 
+    fn is_on_blocks(&self) -> bool {
+        true
+    }
+
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
         if inputs[0] != Shape::block(self.0.tangents, self.0.of_column.len()) {
             return shape_error("block_to_diagonal", inputs, "one seed a column");
@@ -118,6 +126,10 @@ impl Linear for BlockToDiagonal {
 impl<T: Real> Primitive<T> for RowScale {
     fn name(&self) -> &'static str {
         "row_scale"
+    }
+
+    fn is_on_blocks(&self) -> bool {
+        true
     }
 
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
@@ -176,6 +188,10 @@ impl<T: Real> Primitive<T> for RowDot {
         "row_dot"
     }
 
+    fn is_on_blocks(&self) -> bool {
+        true
+    }
+
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
         let k = self.0.of_column.len();
         let cols = inputs[0].cols();
@@ -228,6 +244,10 @@ impl<T: Real> Primitive<T> for RowDot {
 impl<T: Real> Primitive<T> for RowOuter {
     fn name(&self) -> &'static str {
         "row_outer"
+    }
+
+    fn is_on_blocks(&self) -> bool {
+        true
     }
 
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {

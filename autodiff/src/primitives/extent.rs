@@ -174,6 +174,10 @@ impl Linear for PlaceTangents {
         "place_tangents"
     }
 
+    fn is_on_blocks(&self) -> bool {
+        true
+    }
+
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
         if !inputs[0].is_batch() || self.at + inputs[0].tangents() > self.total {
             return shape_error("place_tangents", inputs, "the block must fit");
@@ -199,6 +203,10 @@ impl Linear for PlaceTangents {
 impl Linear for TakeTangents {
     fn name(&self) -> &'static str {
         "take_tangents"
+    }
+
+    fn is_on_blocks(&self) -> bool {
+        true
     }
 
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {

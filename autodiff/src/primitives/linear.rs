@@ -29,6 +29,10 @@ pub(crate) trait Linear: Any + Clone + Debug + Send + Sync {
     /// The transposed map: the cotangent of a value of shape `from`.
     fn pull<'t, T: Real>(&self, r: &'t Recorder<T>, from: Shape, dy: Var<'t, T>) -> Var<'t, T>;
 
+    fn is_on_blocks(&self) -> bool {
+        false
+    }
+
     fn each_thread(&self) -> bool {
         false
     }
@@ -70,6 +74,10 @@ impl<T: Real, L: Linear> Primitive<T> for L {
         need: &[bool],
     ) -> Result<Cotangents<'t, T>, Error> {
         Ok(super::cotangent(dy, need, |dy| self.pull(r, x[0].shape(), dy)))
+    }
+
+    fn is_on_blocks(&self) -> bool {
+        Linear::is_on_blocks(self)
     }
 
     fn each_thread(&self) -> bool {

@@ -36,6 +36,10 @@ impl<T: Real> Primitive<T> for RowProduct {
         "row_product"
     }
 
+    fn is_on_blocks(&self) -> bool {
+        true
+    }
+
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
         match self.extents(inputs) {
             Some(e) => Ok(smallvec![Shape::block(e.m, e.n)]),

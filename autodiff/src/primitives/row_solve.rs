@@ -45,6 +45,10 @@ impl<T: Real> Primitive<T> for RowSolve {
         "row_solve"
     }
 
+    fn is_on_blocks(&self) -> bool {
+        true
+    }
+
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {
         if square(inputs[0]) == Some(inputs[1].cols()) && inputs[1].is_batch() {
             return Ok(smallvec![inputs[1]]);
@@ -54,7 +58,7 @@ impl<T: Real> Primitive<T> for RowSolve {
 
     fn eval(&self, cx: &mut Eval<'_, '_, T>) {
         let (n, lines) = (cx.input_shapes[0].cols(), cx.input_shapes[1].tangents());
-        if n == 0 {
+        if n * lines == 0 {
             return;
         }
         if let Some(order) = &self.order {
@@ -151,6 +155,10 @@ fn inverse_transpose<'t, T: Real>(r: &'t Recorder<T>, a: Var<'t, T>) -> Var<'t, 
 impl<T: Real> Primitive<T> for RowLogDet {
     fn name(&self) -> &'static str {
         "row_log_abs_det"
+    }
+
+    fn is_on_blocks(&self) -> bool {
+        true
     }
 
     fn shapes(&self, inputs: &[Shape]) -> Result<Shapes, Error> {

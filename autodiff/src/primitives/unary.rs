@@ -129,7 +129,10 @@ impl<T: Real> Unary<T> {
             Self::Sqrt => y.recip() * T::of(0.5),
             Self::Recip => -y.square(),
             Self::Square => x * T::of(2.0),
-            Self::Powi(n) => x.powi(n - 1) * T::of(f64::from(n)),
+            // One less than the least exponent is none.
+            Self::Powi(n) => {
+                n.checked_sub(1).map_or_else(|| x.powi(n) * x.recip(), |k| x.powi(k)) * T::of(f64::from(n))
+            }
             Self::Powf(p) => x.powf(p - one) * p,
         })
     }

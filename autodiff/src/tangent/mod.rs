@@ -8,7 +8,8 @@
 mod maps;
 mod piece;
 
-use self::piece::{Kind, Piece, hull};
+pub(crate) use self::piece::hull;
+use self::piece::{Kind, Piece};
 use crate::{Recorder, Shape, Var};
 use eigenflow_linalg::Real;
 use smallvec::{SmallVec, smallvec};

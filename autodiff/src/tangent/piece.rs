@@ -100,7 +100,7 @@ pub(super) fn rates<'t, T: Real>(r: &'t Recorder<T>, shape: Shape, scale: Option
 }
 
 /// The smallest range that contains two others.
-pub(super) fn hull(a: Range<usize>, b: Range<usize>) -> Range<usize> {
+pub(crate) fn hull(a: Range<usize>, b: Range<usize>) -> Range<usize> {
     match (a.is_empty(), b.is_empty()) {
         (true, _) => b,
         (_, true) => a,
