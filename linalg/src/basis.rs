@@ -26,7 +26,7 @@ impl<T: Real> Basis<T> {
     }
 
     pub fn count(&self) -> usize {
-        self.lines.len() / self.length
+        self.lines.len().checked_div(self.length).unwrap_or(0)
     }
 
     fn view(&self) -> MatRef<'_, T> {

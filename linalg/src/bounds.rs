@@ -88,19 +88,20 @@ pub fn davis_kahan_population<T: Real>(
     Ok(bounded(numerator, gap(a, a, &range), root))
 }
 
-/// `δ`: how far the values of `b` outside the range stay from the interval of those of `a` inside it;
+/// `δ/2`, which cannot overflow, where `δ` is how far the values of `b` outside the range stay from the interval of those of `a` inside it;
 /// infinite if either set is empty, negative or zero if they overlap.
 fn gap<T: Real>(a: &[T], b: &[T], range: &Range<usize>) -> T {
     if range.is_empty() {
         return T::INFINITY;
     }
-    let below = b[..range.start].iter().fold(T::INFINITY, |m, &x| m.minimum(a[range.start] - x));
-    b[range.end..].iter().fold(below, |m, &x| m.minimum(x - a[range.end - 1]))
+    let half = |x: T, y: T| T::of(0.5) * x - T::of(0.5) * y;
+    let below = b[..range.start].iter().fold(T::INFINITY, |m, &x| m.minimum(half(a[range.start], x)));
+    b[range.end..].iter().fold(below, |m, &x| m.minimum(half(x, a[range.end - 1])))
 }
 
-/// `norm / gap`, at most `most`; that much also where there is no gap.
-fn bounded<T: Real>(norm: T, gap: T, most: T) -> T {
-    if gap > T::ZERO { (norm / gap).minimum(most) } else { most }
+/// `norm / δ` from `δ/2`, at most `most`; that much also where there is no gap.
+fn bounded<T: Real>(norm: T, half_gap: T, most: T) -> T {
+    if half_gap > T::ZERO { (T::of(0.5) * norm / half_gap).minimum(most) } else { most }
 }
 
 fn check<T: Real>(op: &'static str, spectrum: &[T], range: &Range<usize>, norm: T) -> Result<(), Error> {

@@ -147,3 +147,13 @@ fn broken_input_is_named() {
     assert!(matches!(davis_kahan_population(&[f64::NAN, 1.0], 0..1, 0.1, 0.1), Err(Error::NotFinite { .. })));
     assert!(matches!(weyl(&bad), Err(Error::NotFinite { .. })));
 }
+
+/// Differences of values near the ends of the range overflow; half of them do not.
+#[test]
+fn gaps_of_large_values_are_no_certainty() {
+    let spectrum = [-1.7e308_f64, 1.7e308];
+    let bound = davis_kahan(&spectrum, &spectrum, 0..1, 1e308).unwrap();
+    assert!((bound - 1.0 / 3.4).abs() < 1e-15, "{bound}");
+    let bound = davis_kahan_population(&[-2e38_f32, 2e38], 0..1, 1e38, 1e38).unwrap();
+    assert!((bound - 0.5).abs() < 1e-7, "{bound}");
+}
