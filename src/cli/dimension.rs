@@ -93,7 +93,9 @@ const SCALES: [f64; 7] = [0.025, 0.035_36, 0.05, 0.070_71, 0.1, 0.141_4, 0.2];
 pub(crate) fn run(s: &Session, a: &Arguments) -> Result<(), Failure> {
     check(a)?;
     if s.global.dtype == Some(Dtype::F32) {
-        warn("--dtype f32: dimension trains and measures in double precision, as its differences ask for");
+        warn(
+            "--dtype f32: dimension measures in double precision, as its differences ask for; what --train trains is in single",
+        );
     }
     let model: Model<f64> = match AnyModel::load(&a.model)? {
         AnyModel::F64(model) => model,
@@ -305,11 +307,12 @@ fn write(path: &Path, survey: &Survey) -> Result<(), Failure> {
 fn as_json(a: &Arguments, source: &str, survey: &Survey, by: By, rule: &Rule) -> Value {
     let one = |(curve, plateau): (&Curve, &Option<crate::dimension::Plateau>)| {
         let of = |f: fn(&Estimate) -> f64| curve.estimates.iter().map(|e| number(f(e))).collect::<Vec<_>>();
+        let error = |e: &Estimate| (!e.error.is_nan()).then(|| number(e.error));
         json!({
             "estimator": curve.method.name(),
             "scales": of(|e| e.scale),
             "means": of(|e| e.mean),
-            "standard_errors": of(|e| e.error),
+            "standard_errors": curve.estimates.iter().map(error).collect::<Vec<_>>(),
             "medians": of(Estimate::median),
             "plateau": plateau,
         })

@@ -60,7 +60,7 @@ impl Method {
             Self::EffectiveDimension | Self::Flipd => "a model at one scale",
             Self::Onset | Self::Lidl => "models at two scales or more",
             Self::LocalPca => "16 rows",
-            Self::TwoNn => "500 different rows",
+            Self::TwoNn => "500 different rows, most with two neighbours that are not equally far",
         }
     }
 

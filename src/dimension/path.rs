@@ -56,7 +56,14 @@ pub fn path(
 ) -> Result<Vec<Rung>, train::Error> {
     let mut scales = scales.to_vec();
     scales.sort_by(|a, b| b.total_cmp(a));
-    let mut flow = flow.clone();
+    // Columns far from zero would lose their spread in single precision: they become training units first. Whole numbers get their rest before that,
+    // a new one in each epoch.
+    let (mut flow, rows, held) = if flow.dequantize().is_none() {
+        let held = held.map(|held| to_training_units(flow, held)).transpose()?;
+        (flow.part(flow.core())?, to_training_units(flow, rows)?, held)
+    } else {
+        (flow.clone(), rows.clone(), held.cloned())
+    };
     let mut rungs = Vec::new();
     for (k, scale) in scales.into_iter().enumerate() {
         if observer(scale).is_break() {
@@ -68,13 +75,13 @@ pub fn path(
         };
         if flow.core().len() == 1 && output_affine(&flow).is_some() {
             let mut core = flow.part(flow.core())?;
-            let units = to_training_units(&flow, rows)?;
+            let units = to_training_units(&flow, &rows)?;
             polish(&mut core, &units, 0.5 * scale * scale)?;
             flow.replace(flow.preprocessing(), &core);
         } else {
             let seed = hash_words(options.seed, [k as u64]);
             let options = TrainOptions { alpha, noise, seed, ..options.clone() };
-            flow = further(&flow, rows, held, &options)?;
+            flow = further(&flow, &rows, held.as_ref(), &options)?;
         }
         rungs.push(Rung { scale, by, core: flow.part(flow.core())? });
     }

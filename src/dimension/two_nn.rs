@@ -11,6 +11,8 @@ use rayon::prelude::*;
 const FEWEST: usize = 500;
 /// Share of the largest ratios that is left out: they are those of rows where the density changes between neighbours.
 const LEFT_OUT: f64 = 0.1;
+/// Logarithms of ratios up to here are those of equal distances, but for rounding.
+const EQUAL: f64 = 1e-9;
 
 /// The dimension at which the ratios `μ = r₂/r₁` of the distances to the two nearest neighbours have the law `F(μ) = 1 - μ^{-d}`, which
 /// they have wherever the density is constant over that distance (Facco and others 2017): the slope of `-log(1 - F)` over `log μ`
@@ -18,7 +20,7 @@ const LEFT_OUT: f64 = 0.1;
 /// scale is the mean of `r₂`.
 ///
 /// Noise of the size of the distances fills all columns: a plateau begins where the subset is thin enough. Identical rows are
-/// left out. Beyond 16 columns, where a tree saves little, it starts from the subset whose search costs 5·10¹⁰ products at most. The standard error is that of 32 blocks of rows.
+/// left out; on a grid, where most rows have two nearest neighbours that are equally far, the law does not hold and there is no estimate. Beyond 16 columns, where a tree saves little, it starts from the subset whose search costs 5·10¹⁰ products at most. The standard error is that of 32 blocks of rows.
 ///
 /// # Errors
 /// If an entry is not finite.
@@ -48,6 +50,9 @@ fn one(rows: &Matrix<f64>) -> Result<Option<Estimate>, Error> {
         return Ok(None);
     }
     let ratios: Vec<f64> = pairs.iter().map(|p| p.1).collect();
+    if 2 * ratios.iter().filter(|r| r.ln() <= EQUAL).count() > ratios.len() {
+        return Ok(None);
+    }
     let blocks: Vec<f64> = ratios.chunks(ratios.len().div_ceil(BLOCKS)).map(fitted).collect();
     let scale = pairs.iter().map(|p| p.0).sum::<f64>() / pairs.len() as f64;
     Ok(Some(Estimate { scale, mean: fitted(&ratios), error: error_of(&blocks), rows: Vec::new() }))

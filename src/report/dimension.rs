@@ -78,7 +78,12 @@ fn estimates(survey: &Survey) -> Listing {
             rows.push(vec![
                 curve.method.title().to_owned(),
                 number(e.scale, 3),
-                format!("{} ± {}", number(e.mean, 4), number(e.error, 2)),
+                // A single row has no standard error.
+                if e.error.is_nan() {
+                    number(e.mean, 4)
+                } else {
+                    format!("{} ± {}", number(e.mean, 4), number(e.error, 2))
+                },
                 if e.rows.is_empty() { "–".to_owned() } else { number(e.median(), 4) },
             ]);
         }
