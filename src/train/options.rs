@@ -12,7 +12,7 @@ pub enum Schedule {
     /// `lr (1 + cos(π t)) / 2`, `t` from 0 to 1 after the warm-up.
     #[default]
     Cosine,
-    /// Halved whenever validation has not improved for a third of the patience.
+    /// Halved whenever validation has not improved for a third of the patience (of its default, where that is 0).
     Plateau,
 }
 

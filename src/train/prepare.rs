@@ -188,7 +188,9 @@ fn layers(
     if whiten {
         layers.push(Affine { dim: d, form: Form::Full, frozen: true }.into());
     }
-    if heavy || (whiten && preset.flow != Name::Affine) {
+    // The paper's flows stay what they are.
+    let plain = matches!(preset.flow, Name::Affine | Name::Paper | Name::PaperTril);
+    if heavy || (whiten && !plain) {
         layers.push(tail());
     }
     let mut core = preset.layers(d, seed)?;
@@ -329,7 +331,9 @@ mod tests {
         ] {
             assert_eq!(kinds(Name::Realnvp, Preprocess::Standardize, x), standardized);
             assert_eq!(kinds(Name::Realnvp, Preprocess::Whiten, x), whitened);
-            assert!(!kinds(Name::Paper, Preprocess::Standardize, x).contains(&"soft-tail"));
+            for preprocess in [Preprocess::Standardize, Preprocess::Whiten] {
+                assert!(!kinds(Name::Paper, preprocess, x).contains(&"soft-tail"));
+            }
             assert!(!kinds(Name::Realnvp, Preprocess::None, x).contains(&"soft-tail"));
         }
     }

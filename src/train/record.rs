@@ -3,7 +3,8 @@
 use super::TrainOptions;
 use serde::{Deserialize, Serialize};
 
-/// One epoch, as the progress bar shows it. Likelihoods are in nats per row of training units.
+/// One epoch, as the progress bar shows it. Likelihoods are in nats per row of training units; with a variational dequantiser they are
+/// bounds for whole numbers, of the data's own units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct EpochRow {

@@ -343,4 +343,26 @@ mod tests {
             assert_eq!((record.stop, record.epochs.len()), (stop, 2));
         }
     }
+    /// Without patience the plateau's rate waits for a third of the default one.
+    #[test]
+    fn a_plateau_waits_before_halving() {
+        let rows = Matrix::new(2, 1, vec![-1.0, 2.0]);
+        let rates = |patience| {
+            let schedule = Schedule::Plateau;
+            let options = TrainOptions {
+                batch: 0,
+                epochs: 16,
+                lr: 1e-300,
+                patience,
+                schedule,
+                ..TrainOptions::default()
+            };
+            let record =
+                fit(&mut line(), &rows, None, &options, &mut |_, _| ControlFlow::Continue(())).unwrap();
+            record.epochs.iter().map(|e| (e.lr / 1e-300 * 8.0).round() as u32).collect::<Vec<_>>()
+        };
+        let expected: Vec<u32> = [8, 4, 2].iter().zip([7, 6, 3]).flat_map(|(&r, n)| vec![r; n]).collect();
+        assert_eq!(rates(0), expected);
+        assert_eq!(rates(20), expected);
+    }
 }

@@ -80,6 +80,11 @@ fn estimators_with_too_few_rows_say_so() {
         &["two-nn", "500 different rows"],
     );
     assert!(!room.has("d.npz"));
+    // On a grid two neighbours are equally far.
+    let grid: Vec<String> = (0..1500).map(|k| format!("{},{}", k % 40, k / 40)).collect();
+    room.write("grid.csv", format!("x,y\n{}\n", grid.join("\n")));
+    room.ok("train grid.csv --flow affine --epochs 1 --alpha 0.01 --out g.safetensors");
+    room.says("dimension g.safetensors grid.csv --estimators two-nn", 2, &["two-nn", "equally far"]);
     let all = room.run(&format!("dimension {rows}"));
     assert_eq!(all.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&all.stderr).contains("no estimate by two-nn"));
@@ -142,4 +147,36 @@ fn draws_out_of_range_blame_the_temperature() {
         2,
         &["m.safetensors", "draw", "--temperature"],
     );
+}
+
+/// Columns far from zero do not lose their spread: models at several scales are trained on rows in training units.
+#[test]
+fn dimensions_do_not_depend_on_where_columns_are() {
+    let room = Room::new();
+    let mut found = Vec::new();
+    for (name, offset) in [("near", 0.0), ("far", 2_459_000.5)] {
+        let row = |k: i32| {
+            let (a, b) = ((f64::from(k) * 0.7).sin() * 2.0, f64::from(k * 37 % 101) / 50.0 - 1.0);
+            format!(
+                "{},{}\n",
+                offset + 0.0625 * (a * 64.0).round() / 64.0,
+                (a * 64.0).round() / 64.0 + 0.01 * b
+            )
+        };
+        room.write(
+            &format!("{name}.csv"),
+            format!("t,y\n{}\n", (0..400).map(row).collect::<Vec<_>>().join("\n")),
+        );
+        let small = "--flow realnvp --layers 2 --hidden 8 --epochs 4 --alpha 0.005 --preprocess standardize";
+        room.ok(&format!("train {name}.csv {small} --out {name}.safetensors"));
+        let args = format!("dimension {name}.safetensors {name}.csv --train --epochs 2 --scales 0.1,0.2");
+        let json = room.json(&format!("{args} --estimators effective-dimension,flipd"));
+        found.push(json["estimators"].clone());
+    }
+    for (near, far) in (0..2).flat_map(|k| (0..2).map(move |s| (k, s))).map(|(k, s)| {
+        let mean = |f: &serde_json::Value| f[k]["means"][s].as_f64().unwrap();
+        (mean(&found[0]), mean(&found[1]))
+    }) {
+        assert!((near - far).abs() < 0.05, "{near} and {far}");
+    }
 }

@@ -4,6 +4,7 @@ use super::{Job, Trained};
 use crate::cli::failure::Failure;
 use crate::cli::output::{number, print, print_json};
 use crate::data::{Element, Table};
+use crate::flow::Dequantize;
 use crate::train::{HeldOut, TrainingRecord};
 use eigenflow_linalg::Matrix;
 use serde_json::{Value, json};
@@ -131,9 +132,11 @@ fn seeds_json<T>(runs: &[Trained<T>], best: usize) -> Value {
     json!({ "runs": each, "valid_nll": spread(&valid), "test_nll": test.as_deref().map(spread) })
 }
 
-fn seeds_text<T>(runs: &[Trained<T>], best: usize) -> String {
+fn seeds_text<T: Element>(runs: &[Trained<T>], best: usize) -> String {
     let (valid, test) = figures(runs);
-    let mut text = "seed  validation NLL      test NLL  best epoch  (training units)\n".to_owned();
+    let bound = |run: &Trained<T>| matches!(run.model.flow.dequantize(), Dequantize::Variational { .. });
+    let units = if runs.iter().any(bound) { "data units" } else { "training units" };
+    let mut text = format!("seed  validation NLL      test NLL  best epoch  ({units})\n");
     let cell = |x: Option<f64>| x.map_or_else(|| format!("{:>14}", "–"), |x| format!("{x:>14.6}"));
     // Writing into a String cannot fail.
     for (k, run) in runs.iter().enumerate() {

@@ -174,8 +174,9 @@ fn train(
     notes.extend(record.warnings.iter().cloned());
     if let Some(best) = record.best() {
         let null = |k: f64| if k.is_finite() { format!("{k:.2e}") } else { "infinite".to_owned() };
+        let rows = if record.valid_rows > 0 { "held-out" } else { "training" };
         notes.push(format!(
-            "trained: {} epochs, best {}; held-out NLL {:.4} nats a row (training units), condition of J {} (99 %)",
+            "trained: {} epochs, best {}; {rows} NLL {:.4} nats a row (training units), condition of J {} (99 %)",
             record.epochs.len(),
             record.best_epoch,
             best.valid_nll,

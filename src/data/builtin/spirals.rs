@@ -99,16 +99,16 @@ impl Spirals {
         let distance = |p: &Panel| (x - p.middle.0).hypot(y - p.middle.1);
         // Some node of some panel is at most this far.
         let near = self.panels.iter().map(|p| distance(p) + p.radius).fold(f64::INFINITY, f64::min);
-        let least = 0.5 * (near / self.noise).powi(2);
         let reach = (near * near + 90.0 * self.noise * self.noise).sqrt();
-        let mut sum = 0.0;
-        for panel in self.panels.iter().filter(|p| distance(p) - p.radius <= reach) {
-            for &(a, b, weight) in &panel.nodes {
-                let exponent = 0.5 * (((x - a) / self.noise).powi(2) + ((y - b) / self.noise).powi(2));
-                sum += weight * (least - exponent).exp();
-            }
-        }
-        sum.ln() - least
+        let nodes = || {
+            let panels = self.panels.iter().filter(|p| distance(p) - p.radius <= reach);
+            panels.flat_map(|p| &p.nodes).map(|&(a, b, weight)| {
+                (0.5 * (((x - a) / self.noise).powi(2) + ((y - b) / self.noise).powi(2)), weight)
+            })
+        };
+        // Of the nearest node itself: far from the curve a bound of it would be off by more than an exponential has.
+        let least = nodes().map(|(exponent, _)| exponent).fold(f64::INFINITY, f64::min);
+        nodes().map(|(exponent, weight)| weight * (least - exponent).exp()).sum::<f64>().ln() - least
     }
 }
 
@@ -137,6 +137,20 @@ pub fn spirals_entropy(noise: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Far out the nearest end of a curve decides.
+    #[test]
+    fn far_points_have_a_finite_density() {
+        for (x, y, noise) in [(0.0, 8.0, 0.005), (20.0, 20.0, 0.02), (200.0, -100.0, 0.1), (1e6, 0.0, 0.1)] {
+            let nearest = (0..=10_000)
+                .flat_map(|i| [1.0, -1.0].map(|s| (point(END * f64::from(i) / 10_000.0), s)))
+                .map(|((a, b), s)| (x - s * a).hypot(y - s * b))
+                .fold(f64::INFINITY, f64::min);
+            let least = 0.5 * (nearest / noise).powi(2);
+            let found = spirals_log_density([x, y], noise);
+            assert!((found / -least - 1.0).abs() < 1e-2, "({x}, {y}): {found} and {}", -least);
+        }
+    }
 
     /// Against Simpson's rule on the definition, 200,000 panels, from thin to wide and from inside to far outside.
     #[test]

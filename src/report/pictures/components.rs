@@ -218,13 +218,14 @@ pub fn walk(
         .map(|j| {
             let c = data.col(j);
             let mean = c.iter().sum::<f64>() / c.len() as f64;
-            (c.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / c.len() as f64).sqrt()
+            let deviation = (c.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / c.len() as f64).sqrt();
+            // What is constant but for rounding has none.
+            if deviation <= 8.0 * f64::EPSILON * mean.abs() { 0.0 } else { deviation }
         })
         .collect();
-    let moved =
-        |j: usize, k: usize| (first[k * d + j] - first[p / 2 * d + j]) / deviation[j].max(f64::MIN_POSITIVE);
+    let moved = |j: usize, k: usize| (first[k * d + j] - first[p / 2 * d + j]) / deviation[j];
     let reach = |j: usize| (0..p).map(|k| moved(j, k).abs()).filter(|v| v.is_finite()).fold(0.0, f64::max);
-    let mut order: Vec<usize> = (0..d).collect();
+    let mut order: Vec<usize> = (0..d).filter(|&j| deviation[j] > 0.0).collect();
     order.sort_by(|&a, &b| reach(b).total_cmp(&reach(a)).then(a.cmp(&b)));
     order.truncate(COLUMNS);
     let mut chart = Chart::new(

@@ -98,7 +98,7 @@ impl Plane {
             Chart::new("Local covariance on the data", Axis::linear(first), Axis::linear(second))
                 .equal()
                 .described(format!(
-                    "{} rows of the data with ellipses of the local covariance C(x) = (JᵀJ)⁻¹ at {} held-out rows, against \
+                    "{} rows of the data with ellipses of the local covariance C(x) = (JᵀJ)⁻¹ at {} rows, against \
                      {first} and {second}. Each reaches {epsilon} local standard deviations: where the data bend, the \
                      ellipses turn with them.",
                     shown.rows(),

@@ -102,4 +102,17 @@ mod tests {
         assert_eq!(charts[0].marks[1].y, [3.0, 1.5]);
         assert!(training(&TrainingRecord::default()).is_empty());
     }
+    /// A constant column has no standard deviation to move by, and is none of those that move most.
+    #[test]
+    fn walks_by_columns_leave_out_constant_ones() {
+        let mut flow = Flow::new(vec![Affine::new(3, Form::Full).into()], 0, 0).unwrap();
+        flow.parameters_mut()[0].data = vec![1.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 100.0];
+        let data = Matrix::from_fn(50, 3, |i, j| [i as f64 / 10.0 - 2.5, (i % 7) as f64, 0.1][j]);
+        let walked = crate::components::Walk { component: 0, reach: 1.0, points: 5, tolerance: 1e-6 };
+        let walks = crate::components::traverse(&flow, &Matrix::zeros(1, 3), &walked).unwrap();
+        let names = ["a", "b", "k"].map(str::to_owned);
+        let chart = walk(&data, &names, 0, &walks).unwrap().pop().unwrap();
+        let shown: Vec<&str> = chart.marks.iter().map(|m| m.name.as_str()).collect();
+        assert!(shown.contains(&"b") && !shown.contains(&"k"), "{shown:?}");
+    }
 }

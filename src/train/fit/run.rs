@@ -136,7 +136,12 @@ impl<'a, T: Real> Run<'a, T> {
             return;
         }
         progress.idle += 1;
-        let third = (self.options.patience / 3).max(1);
+        // Who never stops early still waits before halving.
+        let patience = match self.options.patience {
+            0 => TrainOptions::default().patience,
+            patience => patience,
+        };
+        let third = (patience / 3).max(1);
         if self.options.schedule == Schedule::Plateau && progress.idle.is_multiple_of(third) {
             progress.factor *= 0.5;
         }
