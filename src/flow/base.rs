@@ -108,6 +108,17 @@ impl Base {
         }
     }
 
+    /// A lower bound of the number of parameter entries for `dim` columns, found without allocating them.
+    pub(crate) fn least_entries(&self, dim: usize) -> u128 {
+        let dim = dim as u128;
+        match *self {
+            Self::Normal | Self::Uniform { .. } => 0,
+            Self::Diagonal { .. } => 2 * dim,
+            Self::Mixture { components, .. } => (2 * dim).saturating_mul(components as u128),
+            Self::Student { .. } => 3 * dim,
+        }
+    }
+
     /// Parameters with their initial values: those of a standard normal, but for a mixture's locations, which are drawn from it, and
     /// for 10 degrees of freedom.
     pub(crate) fn declare(&self, dim: usize, random: &mut Pcg64) -> Vec<Declaration> {

@@ -142,8 +142,8 @@ pub trait Bijection {
     /// from this. What is the same for all rows is worked out once, before the function is given.
     fn rounding<'a>(&'a self, parameters: &'a [&'a [f64]]) -> RoundingAt<'a>;
 
-    /// A lower bound of the number of parameter entries, found without allocating them: a file that holds
-    /// fewer is refused before anything is.
+    /// A lower bound of the number of parameter entries, a quarter of them or more but for a few, found without allocating them: a file that
+    /// holds fewer is refused before anything is.
     fn least_entries(&self) -> u128 {
         0
     }

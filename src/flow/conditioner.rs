@@ -71,9 +71,9 @@ impl Mlp {
         Ok(())
     }
 
-    /// Number of entries of all weights.
+    /// Number of entries of all weights and biases.
     pub fn entries(&self) -> u128 {
-        let product = |w: &[usize]| (w[0] as u128).saturating_mul(w[1] as u128);
+        let product = |w: &[usize]| (w[0] as u128 + 1).saturating_mul(w[1] as u128);
         self.widths().windows(2).fold(0, |n, w| n.saturating_add(product(w)))
     }
 

@@ -7,6 +7,7 @@ use eigenflow::flow::bijections::{Affine, Coupling, Form};
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::{Flow, Layer, Way};
 use eigenflow::jacobian::{Direction, Route, jacobians};
+use eigenflow::random::generator;
 use eigenflow_autodiff::Program;
 use eigenflow_linalg::svd::singular_values;
 use eigenflow_linalg::{Matrix, Real, lu};
@@ -51,6 +52,19 @@ fn generate_inverts_normalize() {
         round_trip::<f32>(&case, &mut worst);
     }
     worst.report("round trip");
+}
+
+/// What a file must hold for a layer to be made of it: no more than the layer's parameters, and of their order.
+#[test]
+fn least_entries_are_of_the_order_of_all() {
+    for d in DIMS {
+        for layer in Layer::examples(d).into_iter().chain(Layer::conditional_examples(d, 3)) {
+            let declared = layer.declare(&mut generator(0, "least-entries", 0));
+            let all: u128 = declared.iter().map(|p| p.initial.len() as u128).sum();
+            let least = layer.least_entries();
+            assert!(least <= all && all <= 4 * least + 4, "{} of {d}: {least} of {all}", layer.kind());
+        }
+    }
 }
 
 /// `log|det J|` of the flow, by LU of the exact Jacobian, and by its singular values.

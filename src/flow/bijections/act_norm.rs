@@ -52,6 +52,10 @@ impl Bijection for ActNorm {
         })
     }
 
+    fn least_entries(&self) -> u128 {
+        2 * self.dim as u128
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim }]
     }

@@ -215,8 +215,7 @@ impl Bijection for Autoregressive {
     }
 
     fn least_entries(&self) -> u128 {
-        // Each weight has its mask.
-        self.network().entries().saturating_mul(2)
+        self.network().entries()
     }
 
     fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {

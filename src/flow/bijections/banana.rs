@@ -75,6 +75,10 @@ impl Bijection for Banana {
         })
     }
 
+    fn least_entries(&self) -> u128 {
+        (self.dim as u128).saturating_sub(1)
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim }]
     }

@@ -102,6 +102,10 @@ impl Bijection for BatchNorm {
         })
     }
 
+    fn least_entries(&self) -> u128 {
+        4 * self.dim as u128
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self::new(dim)]
     }

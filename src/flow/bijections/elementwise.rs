@@ -131,6 +131,10 @@ impl Bijection for Prelu {
         })
     }
 
+    fn least_entries(&self) -> u128 {
+        self.dim as u128
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim }]
     }

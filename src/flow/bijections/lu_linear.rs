@@ -132,7 +132,7 @@ impl Bijection for LuLinear {
     }
 
     fn least_entries(&self) -> u128 {
-        2 * (self.dim as u128).saturating_mul(self.dim as u128)
+        (self.dim as u128).saturating_mul(self.dim as u128).saturating_mul(2)
     }
 
     fn examples(dim: usize) -> Vec<Self> {

@@ -134,6 +134,10 @@ impl Bijection for Radial {
         })
     }
 
+    fn least_entries(&self) -> u128 {
+        self.dim as u128 + 2
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim }]
     }

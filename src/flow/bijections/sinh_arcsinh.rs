@@ -72,6 +72,10 @@ impl Bijection for SinhArcsinh {
         })
     }
 
+    fn least_entries(&self) -> u128 {
+        2 * self.dim as u128
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim, skew: 0.3, tail: 0.8 }]
     }

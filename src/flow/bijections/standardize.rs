@@ -50,6 +50,10 @@ impl Bijection for Standardize {
         })
     }
 
+    fn least_entries(&self) -> u128 {
+        2 * self.dim as u128
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim }]
     }

@@ -63,6 +63,10 @@ impl Bijection for SoftTail {
         })
     }
 
+    fn least_entries(&self) -> u128 {
+        self.dim as u128
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim, knee: 3.0 }]
     }

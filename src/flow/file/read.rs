@@ -77,24 +77,22 @@ fn fill<T: Real>(header: Header, tensors: &SafeTensors<'_>, file: &str) -> Resul
     if preprocessing > layers.len() {
         return Err(bad(format!("{preprocessing} preprocessing layers of {} layers", layers.len())));
     }
-    if let Some(k) = layers.iter().position(|layer| layer.dim() != dim) {
-        return Err(bad(format!(
-            "layer {k} ({}) has {} columns, dim is {dim}",
-            layers[k].kind(),
-            layers[k].dim()
-        )));
+    let behind: &[Layer] = if let Dequantize::Variational { layers } = &dequantize { layers } else { &[] };
+    for (part, own) in [("", &layers[..]), ("dequantiser's ", behind)] {
+        if let Some((k, layer)) = own.iter().enumerate().find(|(_, layer)| layer.dim() != dim) {
+            let (kind, given) = (layer.kind(), layer.dim());
+            return Err(bad(format!("{part}layer {k} ({kind}) has {given} columns, dim is {dim}")));
+        }
     }
     // Nothing is allocated for a header that promises more than the file holds.
     let held: u128 =
         tensors.iter().map(|(_, t)| t.shape().iter().map(|&n| n as u128).product::<u128>()).sum();
-    let promised = layers.iter().fold(0_u128, |n, layer| n.saturating_add(layer.least_entries()));
+    let each = layers.iter().chain(behind).map(Bijection::least_entries);
+    let promised = each.fold(base.least_entries(dim), u128::saturating_add);
     if promised > held {
-        return Err(bad(format!("its layers need at least {promised} numbers, the file holds {held}")));
-    }
-    let behind: &[Layer] = if let Dequantize::Variational { layers } = &dequantize { layers } else { &[] };
-    let promised = behind.iter().fold(0_u128, |n, layer| n.saturating_add(layer.least_entries()));
-    if promised > held {
-        return Err(bad(format!("its dequantiser needs at least {promised} numbers, the file holds {held}")));
+        return Err(bad(format!(
+            "its layers, base and dequantiser need at least {promised} numbers, the file holds {held}"
+        )));
     }
     if let Some(layer) = layers.iter().chain(behind).find(|layer| layer.context() as u128 > held) {
         return Err(bad(format!("{} columns of context, the file holds {held} numbers", layer.context())));

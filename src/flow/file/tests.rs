@@ -77,13 +77,21 @@ fn hostile_headers_are_typed_errors() {
     let coupling = json!({"kind": "coupling", "dim": 2, "moved": [1], "hidden": [1_u64 << 60, 1_u64 << 60],
         "activation": "tanh", "bound": 1.0});
     says(tampered(|h| h["layers"] = json!([coupling])), "need at least");
+    let act_norm = |dim: u64| json!({"kind": "act-norm", "dim": dim});
+    says(tampered(|h| h["layers"][1] = act_norm(2)), "need at least 8 numbers, the file holds 6");
+    let mixture = json!({"family": "mixture", "components": u64::MAX, "learned": true});
+    says(tampered(|h| h["base"] = mixture), "need at least");
+    let behind = |dim: u64| json!({"kind": "variational", "layers": [act_norm(dim)]});
+    says(
+        tampered(|h| h["dequantize"] = behind(1 << 60)),
+        "dequantiser's layer 0 (act-norm) has 1152921504606846976 columns, dim is 2",
+    );
+    says(tampered(|h| h["dequantize"] = behind(2)), "need at least 8 numbers, the file holds 6");
     let wide = json!({"kind": "permutation", "indices": [0, 0]});
     says(tampered(|h| h["layers"][1] = wide), "every column must occur exactly once");
     says(
-        tampered(|h| {
-            h["layers"][1] = json!({"kind": "batch-norm", "dim": 2, "momentum": 0.1, "epsilon": 1e-5});
-        }),
-        "is missing",
+        tampered(|h| h["layers"][1] = json!({"kind": "banana", "dim": 2})),
+        "tensor 'layers.1.bend': is missing",
     );
 }
 
