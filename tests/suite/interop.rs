@@ -5,7 +5,7 @@ use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::import::{Library, Settings, export_zuko, import_bytes};
 use eigenflow::flow::presets::{Name, Preset};
 use eigenflow::flow::transformer::{Logits, Scale, Spline, Transformer};
-use eigenflow::flow::{AnyModel, Bijection, Flow, Model};
+use eigenflow::flow::{AnyModel, Base, Bijection, Dequantize, Flow, Model};
 use eigenflow::jacobian::{Direction, Route, jacobians};
 use eigenflow_linalg::{Matrix, lu};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -183,6 +183,16 @@ fn other_flows_have_no_counterpart() {
     let text = export_zuko(&flow).unwrap_err().to_string();
     assert!(text.contains("layer 0 (act-norm)") && text.contains("zuko"), "{text}");
     assert_eq!(flow.layers()[0].dim(), 3);
+    // Layers that zuko has, with a base or a dequantiser that it has not.
+    let layers = Preset::named(Name::Nice).layers(2, 0).unwrap();
+    let flow = Flow::<f64>::new(layers, 0, 0).unwrap();
+    assert!(export_zuko(&flow).is_ok());
+    let based = flow.with_base(Base::Student { learned: true }, 0).unwrap();
+    let whole = flow.with_dequantizer(Dequantize::Uniform, 0).unwrap();
+    for (flow, part) in [(based, "base"), (whole, "dequantiser")] {
+        let text = export_zuko(&flow).unwrap_err().to_string();
+        assert!(text.contains(&format!("the model's {part} has no counterpart in zuko")), "{text}");
+    }
 }
 
 /// A file of these tensors of doubles.

@@ -170,6 +170,16 @@ pub enum Error {
         /// What is wrong.
         error: super::Error,
     },
+    /// A model that is more than its layers, where the library's flows are not.
+    #[error("the model's {part} has no counterpart in {library}; {remedy}")]
+    Beyond {
+        /// The library.
+        library: &'static str,
+        /// What there is beside the layers.
+        part: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A model that the library has no layers for.
     #[error("layer {layer} ({kind}) has no counterpart in {library}: {reason}")]
     NoCounterpart {

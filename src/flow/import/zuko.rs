@@ -251,8 +251,16 @@ struct Out {
 /// (`bound`, `slope`, the activation) has to be given to zuko as the model has it.
 ///
 /// # Errors
-/// [`Error::NoCounterpart`] at the first layer that zuko has no transform for.
+/// [`Error::Beyond`] with a base other than the standard normal, or a dequantiser; [`Error::NoCounterpart`] at the first layer that zuko has no
+/// transform for.
 pub fn export<T: Real>(flow: &Flow<T>) -> Result<Vec<u8>, Error> {
+    let beyond = |part, remedy| Err(Error::Beyond { library: "zuko", part, remedy });
+    if !flow.base().is_standard() {
+        return beyond("base", "export one of the standard normal base");
+    }
+    if !flow.dequantize().is_none() {
+        return beyond("dequantiser", "export one that was trained without --dequantize");
+    }
     let d = flow.dim();
     let (mut loc, mut scale) = (vec![0.0; d], vec![1.0; d]);
     let mut out: Vec<Out> = Vec::new();
