@@ -5,6 +5,7 @@
 
 use super::failure::Failure;
 use super::session::Session;
+use crate::data::table::is_default_name;
 use crate::data::{Error, Labels, Selection, Source, Table};
 use crate::flow::Variable;
 use eigenflow_linalg::Matrix;
@@ -150,7 +151,7 @@ fn of_numbers(
     let rest: Vec<&(String, bool)> =
         parts.iter().filter(|(name, _)| label.as_ref().is_none_or(|l| l.name != *name)).collect();
     let mut context = Vec::new();
-    let mut named = Vec::new();
+    let mut taken = Vec::new();
     for one_hot in [false, true] {
         let wanted: Vec<&str> = rest.iter().filter(|p| p.1 == one_hot).map(|p| p.0.as_str()).collect();
         if wanted.is_empty() {
@@ -158,14 +159,14 @@ fn of_numbers(
         }
         let columns = Some(wanted.join(","));
         let table = source.load(&Selection { columns, exclude: None, label: None }).map_err(of_context)?;
-        named.extend(table.names.iter().cloned());
+        taken.extend_from_slice(&table.places);
         context.extend(raws(&table, one_hot));
     }
-    let table = if named.is_empty() {
+    let table = if taken.is_empty() {
         whole
     } else {
-        // By place, so that names with commas do no harm.
-        let kept: Vec<usize> = (0..whole.cols()).filter(|&j| !named.contains(&whole.names[j])).collect();
+        // By place: several columns may have one name.
+        let kept: Vec<usize> = (0..whole.cols()).filter(|&j| !taken.contains(&whole.places[j])).collect();
         if kept.is_empty() {
             return Ok(None);
         }
@@ -258,26 +259,44 @@ fn levels(name: &str, classes: &[String]) -> Result<Variable, Failure> {
     Ok(Variable::one_hot(name, classes))
 }
 
+/// The columns of a context for these variables: by name where there is one for each, else by place, unless names contradict places.
+fn in_order_of<'a>(known: &[Variable], context: &'a [Raw]) -> Result<Vec<&'a Raw>, Failure> {
+    // Where several have one name, the first is the first.
+    let named = |i: usize| {
+        let same = |v: &&Variable| v.name == known[i].name;
+        let mut all = context.iter().filter(|raw| raw.name == known[i].name);
+        let fits = all.clone().count() == known.iter().filter(same).count();
+        all.nth(known[..i].iter().filter(same).count()).filter(|_| fits)
+    };
+    if let Some(found) = (0..known.len()).map(named).collect() {
+        return Ok(found);
+    }
+    let given: Vec<String> = context.iter().map(|raw| format!("'{}'", raw.name)).collect();
+    let message =
+        format!("--context gives {}, the model is conditional on {}", given.join(", "), list(known));
+    if context.len() != known.len() || context.iter().any(Raw::is_constant) {
+        return Err(Failure::Input(message));
+    }
+    // Names that nobody gave say nothing.
+    let elsewhere = |raw: &&Raw| !is_default_name(&raw.name) && known.iter().any(|v| v.name == raw.name);
+    let Some((raw, v)) = context.iter().zip(known).find(|(raw, v)| raw.name != v.name && elsewhere(raw))
+    else {
+        return Ok(context.iter().collect());
+    };
+    let missing = known.iter().find(|v| context.iter().all(|raw| raw.name != v.name)).unwrap_or(v);
+    Err(Failure::Input(format!(
+        "{message}: '{}' stands at another's place, and '{}' is missing; name the columns as these are, or give them all",
+        raw.name, missing.name
+    )))
+}
+
 /// The numbers of a context, as the flow takes them: `rows` rows (those of the context itself where `None`).
 pub(crate) fn encode(
     context: &[Raw],
     known: &[Variable],
     rows: Option<usize>,
 ) -> Result<Matrix<f64>, Failure> {
-    let by_name: Option<Vec<&Raw>> =
-        known.iter().map(|v| context.iter().find(|raw| raw.name == v.name)).collect();
-    let ordered: Vec<&Raw> = match by_name {
-        Some(found) => found,
-        None if context.len() == known.len() && !context.iter().any(Raw::is_constant) => {
-            context.iter().collect()
-        }
-        None => {
-            let given: Vec<String> = context.iter().map(|raw| format!("'{}'", raw.name)).collect();
-            let message =
-                format!("--context gives {}, the model is conditional on {}", given.join(", "), list(known));
-            return Err(Failure::Input(message));
-        }
-    };
+    let ordered = in_order_of(known, context)?;
     let own = ordered.iter().find_map(|raw| raw.rows());
     let n = rows.or(own).unwrap_or(1);
     if let Some(given) = own.filter(|&given| given != n) {
@@ -436,5 +455,44 @@ mod tests {
         assert!(message("a=1,class=y").contains("'class' is 'y', the model knows the classes w, x"));
         assert!(message("a=nan,class=x").contains("no finite number"));
         assert!(message("b=1,class=x").contains("the model is conditional on 'class', 'a'"));
+        assert!(message("a=1,a=2,class=x").contains("the model is conditional on 'class', 'a'"));
+    }
+
+    /// By name where there is one for each, the first of a name being the first; else by place, unless names contradict places.
+    #[test]
+    fn columns_of_a_context_are_paired_with_variables() {
+        let one = |(k, name): (usize, &str)| Raw {
+            name: name.to_owned(),
+            values: Values::Numbers(vec![k as f64]),
+            one_hot: false,
+        };
+        let paired = |known: &str, given: &str| {
+            let known: Vec<Variable> = known.split(',').map(Variable::number).collect();
+            let raws: Vec<Raw> = given.split(',').enumerate().map(one).collect();
+            match encode(&raws, &known, None) {
+                Ok(encoded) => Ok(encoded.data().iter().map(|&v| v as usize).collect::<Vec<_>>()),
+                Err(Failure::Input(message)) => Err(message),
+                Err(other) => panic!("{given}: {other:?}"),
+            }
+        };
+        for (known, given, places) in [
+            ("t,s", "s,u,t", vec![2, 0]),
+            ("t,s", "a,b", vec![0, 1]),
+            ("t,s", "t,b", vec![0, 1]),
+            ("e,e", "e,e", vec![0, 1]),
+            ("e,t,e", "t,e,e", vec![1, 0, 2]),
+            // Nobody gave these names.
+            ("c1,c2", "c0,c1", vec![0, 1]),
+        ] {
+            assert_eq!(paired(known, given), Ok(places), "{known} of {given}");
+        }
+        for (known, given, moved, missing) in
+            [("t,s", "s,u", "s", "t"), ("e,t,s", "e,e,s", "e", "t"), ("e,e,t", "e,t,s", "t", "e")]
+        {
+            let message = paired(known, given).unwrap_err();
+            let part = format!("'{moved}' stands at another's place, and '{missing}' is missing");
+            assert!(message.contains(&part), "{known} of {given}: {message}");
+        }
+        assert!(paired("e", "e,e").is_err());
     }
 }

@@ -102,6 +102,8 @@ pub struct Table {
     pub values: Matrix<f64>,
     /// Names of the columns; `c0, c1, ...` where the data has none.
     pub names: Vec<String>,
+    /// The number that each column has in its source, from 0.
+    pub places: Vec<usize>,
     /// Labels of the rows, where asked for or built in.
     pub label: Option<Labels>,
     /// Where the table comes from, for messages.
@@ -132,7 +134,8 @@ impl Table {
         for row in values.data().chunks(values.cols()) {
             row.iter().zip(&mut integer).for_each(|(x, whole)| *whole &= x.fract() == 0.0);
         }
-        Ok(Self { values, names, label: None, source: source.into(), integer, dtype })
+        let places = (0..names.len()).collect();
+        Ok(Self { values, names, places, label: None, source: source.into(), integer, dtype })
     }
 
     /// The same table with labels.
@@ -172,7 +175,7 @@ impl Table {
             .label
             .as_ref()
             .map(|label| Labels { codes: rows.iter().map(|&i| label.codes[i]).collect(), ..label.clone() });
-        Ok(Self { label, ..table })
+        Ok(Self { label, places: self.places.clone(), ..table })
     }
 
     /// The columns with these numbers (from 0), in this order.
@@ -185,8 +188,9 @@ impl Table {
     pub fn select_columns(&self, columns: &[usize]) -> Result<Self, Error> {
         let values = Matrix::from_fn(self.rows(), columns.len(), |i, j| self.values[(i, columns[j])]);
         let names = columns.iter().map(|&j| self.names[j].clone()).collect();
+        let places = columns.iter().map(|&j| self.places[j]).collect();
         let table = Self::new(values, names, &self.source, self.dtype)?;
-        Ok(Self { label: self.label.clone(), ..table })
+        Ok(Self { label: self.label.clone(), places, ..table })
     }
 
     /// The columns of these names, in this order, where there is just one of each; else the table as it is.
@@ -268,6 +272,12 @@ pub(crate) fn default_names(columns: usize) -> Vec<String> {
     (0..columns).map(|j| format!("c{j}")).collect()
 }
 
+/// Whether a name is one that columns have where the data has none.
+pub(crate) fn is_default_name(name: &str) -> bool {
+    let number = name.strip_prefix('c').unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// A uniformly random order of `0..n` (Fisher and Yates), from the generator of `(seed, purpose, 0)`.
 pub fn permutation(n: usize, seed: u64, purpose: &str) -> Vec<usize> {
     let mut generator = crate::random::generator(seed, purpose, 0);
@@ -300,6 +310,7 @@ mod tests {
         assert_eq!(rows.label.unwrap().codes, [0, 1]);
         let columns = t.select_columns(&[1]).unwrap();
         assert_eq!((columns.names, columns.values.data()), (vec!["b".to_string()], &[0.5, 3.0, 5.0][..]));
+        assert_eq!((columns.places, t.select_rows(&[0]).unwrap().places), (vec![1], vec![0, 1]));
     }
 
     #[test]

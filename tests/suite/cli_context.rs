@@ -109,6 +109,7 @@ fn wrong_contexts_are_said_to_be_so() {
     room.write("one.csv", "t,class\n0.5,1\n");
     room.write("seven.csv", "t,class\n0.5,1\n0.5,7\n");
     room.write("nan.csv", "t,class\n0.5,1\nnan,1\n");
+    room.write("other.csv", "class,u\n1,1\n1,0\n");
     room.says("log-prob m.safetensors x.csv", 2, &["--context", "'t', 'class'"]);
     room.says("sample m.safetensors -n 2", 2, &["conditional on 't', 'class'", "--context FILE", "t=…"]);
     room.says(
@@ -119,6 +120,11 @@ fn wrong_contexts_are_said_to_be_so() {
     room.says("log-prob m.safetensors x.csv --context seven.csv", 2, &["row 2: 'class' is '7'", "0, 1, 2"]);
     room.says("log-prob m.safetensors x.csv --context nan.csv", 2, &["nan.csv", "row 2"]);
     room.says("log-prob m.safetensors x.csv --context missing.csv", 2, &["no such file"]);
+    room.says(
+        "log-prob m.safetensors x.csv --context other.csv",
+        2,
+        &["--context", "'class' stands at another's place", "'t' is missing"],
+    );
     room.says(
         "log-prob m.safetensors d.csv --context q",
         2,
@@ -175,6 +181,24 @@ fn a_conditional_model_is_trained_on_and_verified() {
     let about = room.json("inspect v/model.safetensors");
     assert_eq!(about["columns"], serde_json::json!(["x", "y"]));
     assert_eq!(about["context"][0]["levels"], serde_json::json!(["0", "1", "2"]));
+}
+
+/// Of two columns with one name, the one that is a context is no data, and the other one is.
+#[test]
+fn columns_of_one_name_are_told_apart_by_number() {
+    let room = Room::new();
+    room.write("d.csv", table(60).replace("x,y,t,class", "x,y,e,e"));
+    let train = |context: &str| {
+        room.ok(&format!("train d.csv --context {context} --out m.safetensors {TINY} --quiet"));
+        let about = room.json("inspect m.safetensors");
+        (about["columns"].clone(), about["context"].as_array().unwrap().len())
+    };
+    assert_eq!(train("3"), (serde_json::json!(["x", "y", "e"]), 1));
+    assert_eq!(train("2,3"), (serde_json::json!(["x", "y"]), 2));
+    // The second of the two is the second again, not the first.
+    let constant = |class: &str| room.ok(&format!("sample m.safetensors -n 2 --context e=0.5,e={class}"));
+    assert_ne!(constant("0"), constant("2"));
+    room.says("train d.csv --context e --out n.safetensors", 2, &["--context", "several columns"]);
 }
 
 #[test]

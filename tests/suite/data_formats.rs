@@ -215,6 +215,7 @@ fn csv_reads_only_what_is_chosen() {
     };
     let table = parse_with("a.csv", text, &choice(None, Some("name,y"), Some("kind"))).unwrap();
     assert_eq!((table.values.data(), table.names.join("|")), (&[1.0, 3.0][..], "x".to_string()));
+    assert_eq!(table.places, [1]);
     let label = table.label.unwrap();
     assert_eq!(
         (label.name.as_str(), label.classes, label.codes),

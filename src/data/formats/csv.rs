@@ -162,6 +162,7 @@ impl Reading<'_> {
         let names = self.chosen.columns.iter().map(|&j| self.names[j].clone()).collect();
         let values = Matrix::new(self.rows, self.chosen.columns.len(), self.data);
         let table = Table::new(values, names, self.file, Dtype::Text)?;
+        let table = Table { places: self.chosen.columns, ..table };
         match self.chosen.label {
             None => Ok(table),
             Some(j) => table.with_label(Labels::new(&self.names[j], &self.labels)),

@@ -71,6 +71,7 @@ fn decode(bytes: Vec<u8>, file: &str, selection: &Selection) -> Result<Table, Er
     let own = chosen.columns.iter().map(|&j| names[j].clone()).collect();
     let values = Matrix::new(rows, chosen.columns.len(), data);
     let table = Table::new(values, own, file, if single { Dtype::F32 } else { Dtype::F64 })?;
+    let table = Table { places: chosen.columns, ..table };
     match chosen.label {
         None => Ok(table),
         Some(j) => table.with_label(Labels::new(&names[j], &labels)),
