@@ -154,12 +154,18 @@ fn resuming_has_the_bits_of_a_run_that_never_stopped() {
         "--schedule constant --average 0.9 --weight-decay 0.01",
         "--schedule plateau --patience 6 --lr 0.05 --noise 0.1 --average 0",
         "--flow paper --layers 2 --batch-norm 1 --schedule constant --average 0.5 --dtype f32",
+        "--dequantize variational --schedule constant --average 0.5 --alpha 0.01 --lr 0.01",
     ]
     .into_iter()
     .enumerate()
     {
         let tiny = if options.contains("paper") { "--batch 64" } else { TINY };
-        let train = format!("train builtin:s-curve?n=200 {tiny} {options}");
+        let data = if options.contains("dequantize") {
+            "builtin:digits?n=200 --columns 18-20"
+        } else {
+            "builtin:s-curve?n=200"
+        };
+        let train = format!("train {data} {tiny} {options}");
         room.ok(&format!("{train} --out whole{k}.safetensors --epochs 7"));
         room.ok(&format!("{train} --out parts{k}.safetensors --epochs 3"));
         let first = bits(&format!("parts{k}.safetensors"));

@@ -71,10 +71,11 @@ pub fn fit_from<T: Real>(
     let x = fixed(training)?;
     // Validation rows are noisy too, always in the same way: the model is one of noisy rows.
     let noisy = refreshed(flow, &fixed(held)?, options, "validation-noise", 0)?;
-    // The guard sees rows in training units.
+    // The guard sees rows in training units, the same ones in every part of a run: what a dequantiser has learnt is another from part to part.
     let seen = match flow.dequantize() {
         Dequantize::Variational { .. } => {
-            to_training_units(flow, &flow.dequantized(held, options.seed, 0)?.0)?
+            let uniform = flow.with_dequantizer(Dequantize::Uniform, 0)?;
+            to_training_units(flow, &uniform.dequantized(held, options.seed, 0)?.0)?
         }
         _ => noisy.clone(),
     };
