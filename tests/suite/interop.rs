@@ -206,6 +206,28 @@ fn of_tensors(tensors: &[(&str, &[usize], &[f64])], metadata: &[(&str, &str)]) -
     safetensors::serialize(views, Some(metadata)).unwrap()
 }
 
+/// Files that no library writes: errors that name the tensor.
+#[test]
+fn hostile_weights_are_refused() {
+    let says = |library, tensors: &[(&str, &[usize], &[f64])], parts: &[&str]| {
+        let error = import_bytes(library, &of_tensors(tensors, &[]), "w", &Settings::default()).unwrap_err();
+        let text = error.to_string();
+        parts.iter().for_each(|part| assert!(text.contains(part), "'{part}' is not in: {text}"));
+    };
+    let base: [(&str, &[usize], &[f64]); 2] =
+        [("base.loc", &[2], &[0.0, 0.0]), ("base.scale", &[2], &[1.0, 1.0])];
+    let network: [(&str, &[usize], &[f64]); 6] = [
+        ("transform.transforms.0.hyper.0.weight", &[0, 2], &[]),
+        ("transform.transforms.0.hyper.0.bias", &[0], &[]),
+        ("transform.transforms.0.hyper.0.mask", &[0, 2], &[]),
+        ("transform.transforms.0.hyper.2.weight", &[4, 0], &[]),
+        ("transform.transforms.0.hyper.2.bias", &[4], &[0.0; 4]),
+        ("transform.transforms.0.hyper.2.mask", &[4, 0], &[]),
+    ];
+    let empty = [&base[..], &network].concat();
+    says(Library::Zuko, &empty, &["'transform.transforms.0.hyper.0.bias'", "at least one unit"]);
+}
+
 /// By hand: one feature, which a coupling either passes or moves by what its network makes of nothing, `0.5 · (2 + 3 relu(0.25 · 2 - 0.1) - 1) + 0.75`.
 #[test]
 fn a_coupling_without_inputs_is_a_constant() {

@@ -92,7 +92,11 @@ fn network(w: &Weights, prefix: &str, inputs: usize) -> Result<(Vec<String>, Vec
     }
     let mut widths = vec![inputs];
     for name in &names {
-        widths.push(w.length(&format!("{name}bias"))?);
+        let bias = format!("{name}bias");
+        match w.length(&bias)? {
+            0 => return w.fail(&bias, "is empty: each layer of a network needs at least one unit"),
+            width => widths.push(width),
+        }
     }
     Ok((names, widths))
 }
