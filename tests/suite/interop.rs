@@ -226,6 +226,18 @@ fn hostile_weights_are_refused() {
     ];
     let empty = [&base[..], &network].concat();
     says(Library::Zuko, &empty, &["'transform.transforms.0.hyper.0.bias'", "at least one unit"]);
+    let none: [(&str, &[usize], &[f64]); 3] = [
+        ("base.loc", &[0], &[]),
+        ("base.scale", &[0], &[]),
+        ("transform.transforms.0.phi.0", &[0, 1 << 40], &[]),
+    ];
+    says(Library::Zuko, &none, &["'base.loc'", "at least one feature"]);
+    let mut wide = base.to_vec();
+    wide.extend(["transform.transforms.0.phi.0", "transform.transforms.0.phi.1"].map(|name| {
+        let (shape, numbers): (&[usize], &[f64]) = (&[0, 1 << 63], &[]);
+        (name, shape, numbers)
+    }));
+    says(Library::Zuko, &wide, &["'transform.transforms.0.phi.0'", "2 features"]);
 }
 
 /// By hand: one feature, which a coupling either passes or moves by what its network makes of nothing, `0.5 · (2 + 3 relu(0.25 · 2 - 0.1) - 1) + 0.75`.

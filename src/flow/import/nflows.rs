@@ -79,7 +79,7 @@ fn transform(w: &mut Weights, prefix: &str, settings: &Settings) -> Result<Part,
 
 fn lu_linear(w: &mut Weights, prefix: &str, settings: &Settings) -> Result<Part, Error> {
     let d = w.length(&format!("{prefix}bias"))?;
-    let half = d * d.saturating_sub(1) / 2;
+    let half = d.saturating_mul(d.saturating_sub(1)) / 2;
     let mut entries = |name: &str, keep: fn(usize, usize) -> bool| -> Result<Vec<f64>, Error> {
         let mut given = w.take(&format!("{prefix}{name}"), &[half])?.into_iter();
         let mut entry = |k: usize| if keep(k / d, k % d) { given.next().unwrap_or(0.0) } else { 0.0 };

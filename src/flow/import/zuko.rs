@@ -21,6 +21,9 @@ const BOUND: f64 = 5.0;
 /// The layers of a file.
 pub(super) fn parts(w: &mut Weights, settings: &Settings) -> Result<Vec<Part>, Error> {
     let d = w.length("base.loc")?;
+    if d == 0 {
+        return w.fail("base.loc", "is empty: a flow needs at least one feature");
+    }
     let mut parts = Vec::new();
     for prefix in w.numbered("transform.transforms.") {
         parts.push(if w.has(&format!("{prefix}mask")) {
@@ -213,7 +216,14 @@ fn elementwise(w: &mut Weights, prefix: &str, d: usize, settings: &Settings) -> 
         if !w.has(&name) {
             break;
         }
-        count += w.shape(&name)?.get(1).copied().unwrap_or(1);
+        // A feature each, so that there are as many numbers as their sum says.
+        count += match *w.shape(&name)? {
+            [rows] if rows == d => 1,
+            [rows, length] if rows == d => length,
+            ref shape => {
+                return w.fail(&name, format!("has shape {shape:?} where the base has {d} features"));
+            }
+        };
     }
     let transformer = transformer(w, &first, count, settings)?;
     let lengths = phi(&transformer);
