@@ -238,6 +238,11 @@ fn hostile_weights_are_refused() {
         (name, shape, numbers)
     }));
     says(Library::Zuko, &wide, &["'transform.transforms.0.phi.0'", "2 features"]);
+    // Compositions in compositions, to any depth that a name has room for.
+    let nested = |depth: usize| format!("_transform.{}_permutation", "_transforms.0.".repeat(depth));
+    says(Library::Nflows, &[(&nested(100_000), &[1], &[0.0])], &["nested too deeply", "64"]);
+    let deep = of_tensors(&[(&nested(64), &[1], &[0.0])], &[]);
+    assert_eq!(model(Library::Nflows, &deep).flow.layers().len(), 1);
 }
 
 /// By hand: one feature, which a coupling either passes or moves by what its network makes of nothing, `0.5 · (2 + 3 relu(0.25 · 2 - 0.1) - 1) + 0.75`.

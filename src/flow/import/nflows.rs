@@ -14,13 +14,16 @@ const LEAST: f64 = 1e-3;
 /// The box of splines where the settings do not say it; nflows has no default that reaches beyond 1.
 const BOUND: f64 = 3.0;
 
+/// Most compositions in each other: far beyond what anybody writes, and far within a stack.
+const NESTED: usize = 64;
+
 /// The base's constant, in files that keep it.
 const LOG_Z: &str = "_distribution._log_z";
 
 /// The layers of a file.
 pub(super) fn parts(w: &mut Weights, settings: &Settings) -> Result<Vec<Part>, Error> {
     let mut parts = Vec::new();
-    compose(w, "_transform.", settings, &mut parts)?;
+    compose(w, "_transform.", 0, settings, &mut parts)?;
     if w.has(LOG_Z) {
         let shape = w.shape(LOG_Z)?.to_vec();
         let log_z = w.take(LOG_Z, &shape)?;
@@ -34,13 +37,25 @@ pub(super) fn parts(w: &mut Weights, settings: &Settings) -> Result<Vec<Part>, E
     Ok(parts)
 }
 
-fn compose(w: &mut Weights, prefix: &str, settings: &Settings, parts: &mut Vec<Part>) -> Result<(), Error> {
+fn compose(
+    w: &mut Weights,
+    prefix: &str,
+    depth: usize,
+    settings: &Settings,
+    parts: &mut Vec<Part>,
+) -> Result<(), Error> {
     let inner = w.numbered(&format!("{prefix}_transforms."));
     if inner.is_empty() {
         parts.push(transform(w, prefix, settings)?);
         return Ok(());
     }
-    inner.iter().try_for_each(|p| compose(w, p, settings, parts))
+    if depth == NESTED {
+        return w.fail(
+            prefix,
+            format!("is nested too deeply: at most {NESTED} compositions in each other are read"),
+        );
+    }
+    inner.iter().try_for_each(|p| compose(w, p, depth + 1, settings, parts))
 }
 
 fn transform(w: &mut Weights, prefix: &str, settings: &Settings) -> Result<Part, Error> {
