@@ -106,7 +106,7 @@ pub enum Error {
     /// A cell that is no number.
     #[error(
         "{file}: row {row}{}, column '{column}': '{cell}' is not a number; \
-         correct it, or leave the column out with --exclude (or take it with --label)", at_line(*line)
+         {}correct it, or leave the column out with --exclude (or take it with --label)", at_line(*line), if_header(*first)
     )]
     Cell {
         /// The file.
@@ -119,6 +119,8 @@ pub enum Error {
         column: String,
         /// What the cell says (its beginning).
         cell: String,
+        /// Whether it stands in the first row of a file of text, which was not taken for a header.
+        first: bool,
     },
     /// A cell with nothing in it, or a mark for a missing value.
     #[error(
@@ -303,6 +305,11 @@ impl Error {
 
 fn at_line(line: Option<u64>) -> String {
     line.map_or_else(String::new, |line| format!(" (line {line})"))
+}
+
+/// What to do about a row that is a header and does not look like one.
+fn if_header(first: bool) -> &'static str {
+    if first { "where this row is a header write # before it; else " } else { "" }
 }
 
 /// Names, comma separated; a long list is cut.

@@ -174,6 +174,7 @@ fn csv_with_and_without_header() {
         ("a.csv", ",x\n0,4\n", ("c0|x", 1)),
         ("a.tsv", "x\ty\n-1e-3\t+4.5\n", ("x|y", 1)),
         ("a.csv", "7", ("c0", 1)),
+        ("a.csv", "#1990,2000\n3,4\n", ("1990|2000", 1)),
     ] {
         assert_eq!(names(name, text).unwrap(), (expected.0.to_string(), expected.1), "{text}");
     }
@@ -194,6 +195,8 @@ fn csv_refusals_name_row_line_and_column() {
         ("x,y\n1,nan\n", "row 1 (line 2), column 'y': NaN is not a finite number"),
         ("x,y\n1,1e999\n", "row 1 (line 2), column 'y': inf is not a finite number"),
         ("1,2,cat\n3,4,dog\n", "row 1 (line 1), column 'c2': 'cat' is not a number"),
+        ("place,1990\nhere,4\n", "'place' is not a number; where this row is a header write # before it"),
+        ("#place,1990\nhere,4\n", "row 1 (line 2), column 'place': 'here' is not a number; correct it"),
         ("x;y\n1;2\n", "cells are separated by ';'; expected commas"),
         ("x,y\n", "has no rows"),
         ("", "has no rows"),
@@ -293,6 +296,13 @@ fn round_trips() {
     let named = Array::matrix("x", &narrow).with_columns(&["a, b".into(), "c\"d".into()]);
     assert_eq!(parse("a.csv", &written("a.csv", &[named])).unwrap().names, ["a, b", "c\"d"]);
     assert_eq!(parse("a.csv", &written("a.csv", &[line])).unwrap().names, ["line"]);
+    // Names that look like numbers, or like nothing, stay names.
+    for names in [["1990", "2e3"], ["nan", "-"], ["NA", "c"], ["", "1"]] {
+        let named = Array::matrix("x", &narrow).with_columns(&names.map(String::from));
+        let table = parse("a.csv", &written("a.csv", &[named])).unwrap();
+        let kept = names.map(|name| if name.is_empty() { "c0" } else { name });
+        assert_eq!((table.rows(), table.names), (3, kept.map(String::from).to_vec()));
+    }
     // A result that is not finite is written as it is.
     let text = written("a.csv", &[Array::new("x", &[2], &[f64::NAN, f64::NEG_INFINITY])]);
     assert_eq!(text, b"x\nNaN\n-inf\n");

@@ -14,8 +14,8 @@ use std::rc::Rc;
 
 /// Reads the chosen columns.
 ///
-/// The first row is a header if it holds text, and either no number at all or a text above a number
-/// of the second row. Cells are trimmed; empty lines are skipped; a `#` before a header is dropped.
+/// The first row is a header if it begins with `#`, which is dropped, or if it holds text, and either no number at all or a
+/// text above a number of the second row. Cells are trimmed; empty lines are skipped.
 /// Columns that are not chosen may hold anything.
 ///
 /// # Errors
@@ -34,6 +34,7 @@ pub fn read(input: &mut dyn Read, file: &str, delimiter: u8, selection: &Selecti
         file,
         chosen: selection.resolve(file, &names)?,
         names,
+        header,
         rows: 0,
         data: vec![],
         labels: vec![],
@@ -48,11 +49,17 @@ pub fn read(input: &mut dyn Read, file: &str, delimiter: u8, selection: &Selecti
     reading.finish()
 }
 
-/// Writes one matrix with a header, or one column.
+/// Writes one matrix with a header, or one column. Names that would be read as numbers have a `#` before the first of them.
 pub fn write(out: &mut dyn Write, array: &Array<'_>) -> io::Result<()> {
     let columns = array.shape.get(1).copied().unwrap_or(1);
     let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(array.column_names())?;
+    let mut names = array.column_names();
+    if !names.iter().any(|name| is_text(name.trim().as_bytes()))
+        && let Some(first) = names.first_mut()
+    {
+        first.insert(0, '#');
+    }
+    writer.write_record(names)?;
     let mut row = ByteRecord::new();
     for i in 0..array.len() / columns.max(1) {
         row.clear();
@@ -117,6 +124,8 @@ impl<'a> Rows<'a> {
 struct Reading<'a> {
     file: &'a str,
     names: Vec<String>,
+    /// Whether they are those of a header.
+    header: bool,
     chosen: Chosen,
     rows: usize,
     data: Vec<f64>,
@@ -144,7 +153,8 @@ impl Reading<'_> {
                 }
                 None => {
                     let cell = String::from_utf8_lossy(&record[j]).chars().take(40).collect();
-                    return Err(Error::Cell { file, row, line: Some(line), column: column(), cell });
+                    let first = row == 1 && !self.header;
+                    return Err(Error::Cell { file, row, line: Some(line), column: column(), cell, first });
                 }
             }
         }
@@ -179,14 +189,19 @@ fn is_missing(cell: &[u8]) -> bool {
     [&b""[..], b"NA", b"N/A", b"null", b"None", b"?", b"-"].iter().any(|mark| cell.eq_ignore_ascii_case(mark))
 }
 
+/// Neither a number nor nothing.
+fn is_text(cell: &[u8]) -> bool {
+    number(cell).is_none() && !is_missing(cell)
+}
+
 fn is_header(first: &ByteRecord, second: Option<&ByteRecord>) -> bool {
-    let text = |cell: &[u8]| number(cell).is_none() && !is_missing(cell);
+    let marked = first.get(0).is_some_and(|cell| cell.starts_with(b"#"));
     let no_number = first.iter().all(|cell| number(cell).is_none());
     let above_number = || {
         let pairs = second.into_iter().flat_map(|second| first.iter().zip(second.iter()));
-        pairs.into_iter().any(|(above, below)| text(above) && number(below).is_some())
+        pairs.into_iter().any(|(above, below)| is_text(above) && number(below).is_some())
     };
-    first.iter().any(text) && (no_number || above_number())
+    marked || first.iter().any(is_text) && (no_number || above_number())
 }
 
 fn header_names(first: &ByteRecord) -> Vec<String> {

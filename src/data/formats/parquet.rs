@@ -56,7 +56,7 @@ fn decode(bytes: Vec<u8>, file: &str, selection: &Selection) -> Result<Table, Er
                 (None, Field::Null) => return Err(Error::Missing { file, row: rows, line: None, column }),
                 (None, other) => {
                     let cell = text(other).chars().take(40).collect();
-                    return Err(Error::Cell { file, row: rows, line: None, column, cell });
+                    return Err(Error::Cell { file, row: rows, line: None, column, cell, first: false });
                 }
             }
         }
