@@ -138,6 +138,12 @@ fn a_small_file_of_many_zeros_is_read_as_a_stream_and_refused() {
 }
 
 #[test]
+fn a_small_file_of_a_row_of_many_cells_is_refused() {
+    let commas = gz(&vec![b','; 1 << 22]);
+    assert!(message("a.csv.gz", &commas).contains("a row of more than 1048576 cells"));
+}
+
+#[test]
 fn npz_by_key_or_the_only_one() {
     let (a, b) = (Matrix::new(1, 2, vec![1.0_f32, 2.0]), Batch::new(1, 1, 1, vec![3.0_f64]));
     let one = written("a.npz", &[Array::matrix("train", &a)]);

@@ -1,6 +1,6 @@
 //! `.csv` and `.tsv`: rows of numbers as text.
 
-use super::lines::Lines;
+use super::lines::{Extent, Lines};
 use super::numbers::grow;
 use crate::data::output::{Array, Values};
 use crate::data::select::Chosen;
@@ -85,14 +85,14 @@ struct Row {
 /// Rows one by one, each within the bound of [`Lines`].
 struct Rows<'a> {
     reader: csv::Reader<Lines<'a>>,
-    since_row: Rc<Cell<u64>>,
+    since_row: Rc<Cell<Extent>>,
     file: &'a str,
 }
 
 impl<'a> Rows<'a> {
     fn new(input: &'a mut dyn Read, file: &'a str, delimiter: u8) -> Self {
-        let since_row = Rc::new(Cell::new(0));
-        let lines = Lines::new(input, Rc::clone(&since_row));
+        let since_row = Rc::<Cell<Extent>>::default();
+        let lines = Lines::new(input, delimiter, Rc::clone(&since_row));
         let mut builder = ReaderBuilder::new();
         let builder = builder.has_headers(false).flexible(true).delimiter(delimiter);
         Self { reader: builder.from_reader(lines), since_row, file }
@@ -100,7 +100,7 @@ impl<'a> Rows<'a> {
 
     fn next(&mut self) -> Result<Option<Row>, Error> {
         let mut cells = ByteRecord::new();
-        self.since_row.set(0);
+        self.since_row.set(Extent::default());
         match self.reader.read_byte_record(&mut cells) {
             Ok(true) => {
                 // The reader's own place is before any empty lines that it skipped: count back from
@@ -163,6 +163,7 @@ impl Reading<'_> {
                 let (file, column) = (file.into(), self.names[j].clone());
                 return Err(Error::Missing { file, row, line: Some(line), column });
             }
+            grow(&mut self.labels, 1, usize::MAX, file)?;
             self.labels.push(String::from_utf8_lossy(&record[j]).into_owned());
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! Text as it comes, made regular: every line ends in one `\n`, the last one too, so that lines can
-//! be counted; and no row is without bound.
+//! be counted; and no row is without bound, in bytes and in cells.
 
 use std::cell::Cell;
 use std::io::{Error, ErrorKind, Read, Result};
@@ -7,6 +7,15 @@ use std::rc::Rc;
 
 /// Longest row that is read, in bytes: an unclosed quotation mark must not take in the whole file.
 const MAX_ROW: u64 = 1 << 28;
+/// Most cells of a row, give or take a buffer: each costs many times its byte, so that a small compressed file could ask for all memory.
+const MAX_CELLS: u64 = 1 << 20;
+
+/// What has been handed out of a row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extent {
+    bytes: u64,
+    delimiters: u64,
+}
 
 /// The bytes of `input` with `\r\n` as `\n` and a `\n` at the end.
 pub(super) struct Lines<'a> {
@@ -16,13 +25,14 @@ pub(super) struct Lines<'a> {
     /// A `\r` that has come, and may be half of a line's end.
     held: bool,
     last: u8,
-    since_row: Rc<Cell<u64>>,
+    delimiter: u8,
+    since_row: Rc<Cell<Extent>>,
 }
 
 impl<'a> Lines<'a> {
-    /// `since_row` counts the bytes handed out; the reader of rows sets it to 0 after each row.
-    pub(super) fn new(input: &'a mut dyn Read, since_row: Rc<Cell<u64>>) -> Self {
-        Self { input, ready: Vec::new(), taken: 0, held: false, last: b'\n', since_row }
+    /// `since_row` counts what is handed out; the reader of rows sets it to nothing after each row.
+    pub(super) fn new(input: &'a mut dyn Read, delimiter: u8, since_row: Rc<Cell<Extent>>) -> Self {
+        Self { input, ready: Vec::new(), taken: 0, held: false, last: b'\n', delimiter, since_row }
     }
 
     fn refill(&mut self) -> Result<()> {
@@ -51,17 +61,25 @@ impl<'a> Lines<'a> {
 
 impl Read for Lines<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        if self.since_row.get() > MAX_ROW {
-            let problem = format!("a row of more than {MAX_ROW} bytes; is a quotation mark left open?");
+        let Extent { bytes, delimiters } = self.since_row.get();
+        let limit = match (bytes > MAX_ROW, delimiters > MAX_CELLS) {
+            (true, _) => Some((MAX_ROW, "bytes")),
+            (_, true) => Some((MAX_CELLS, "cells")),
+            _ => None,
+        };
+        if let Some((most, what)) = limit {
+            let problem = format!("a row of more than {most} {what}; is a quotation mark left open?");
             return Err(Error::new(ErrorKind::InvalidData, problem));
         }
         if self.taken == self.ready.len() {
             self.refill()?;
         }
         let n = buffer.len().min(self.ready.len() - self.taken);
-        buffer[..n].copy_from_slice(&self.ready[self.taken..self.taken + n]);
+        let given = &self.ready[self.taken..self.taken + n];
+        buffer[..n].copy_from_slice(given);
+        let more: u64 = given.iter().map(|&byte| u64::from(byte == self.delimiter)).sum();
+        self.since_row.set(Extent { bytes: bytes + n as u64, delimiters: delimiters + more });
         self.taken += n;
-        self.since_row.set(self.since_row.get() + n as u64);
         Ok(n)
     }
 }
@@ -72,7 +90,7 @@ mod tests {
 
     fn regular(text: &[u8]) -> Vec<u8> {
         let (mut input, mut bytes) = (text, Vec::new());
-        Lines::new(&mut input, Rc::default()).read_to_end(&mut bytes).unwrap();
+        Lines::new(&mut input, b',', Rc::default()).read_to_end(&mut bytes).unwrap();
         bytes
     }
 
@@ -94,9 +112,11 @@ mod tests {
 
     #[test]
     fn a_row_without_end_is_refused() {
-        let mut zeros = std::io::repeat(b'0');
-        let error =
-            std::io::copy(&mut Lines::new(&mut zeros, Rc::default()), &mut std::io::sink()).unwrap_err();
-        assert!(error.to_string().contains("quotation mark"));
+        for (byte, what) in [(b'0', "268435456 bytes"), (b',', "1048576 cells")] {
+            let mut same = std::io::repeat(byte);
+            let mut lines = Lines::new(&mut same, b',', Rc::default());
+            let error = std::io::copy(&mut lines, &mut std::io::sink()).unwrap_err().to_string();
+            assert!(error.contains(what) && error.contains("quotation mark"), "{error}");
+        }
     }
 }
