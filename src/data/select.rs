@@ -64,7 +64,13 @@ impl Selection {
         match chosen.label {
             None => Ok(selected),
             Some(j) => {
-                let texts: Vec<String> = table.values.col(j).iter().map(ToString::to_string).collect();
+                // A class of what is missing is nobody's class.
+                let own = table.values.col(j);
+                if let Some(i) = own.iter().position(|x| !x.is_finite()) {
+                    let (file, column) = (table.source, table.names[j].clone());
+                    return Err(Error::NotFinite { file, row: i + 1, line: None, column, value: own[i] });
+                }
+                let texts: Vec<String> = own.iter().map(ToString::to_string).collect();
                 selected.with_label(Labels::new(&table.names[j], &texts))
             }
         }

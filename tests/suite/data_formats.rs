@@ -242,6 +242,13 @@ fn csv_reads_only_what_is_chosen() {
     let file = npy("<f4", false, "(2, 2)", &[1.0_f32, 7.0, 2.0, 7.5].map(f32::to_le_bytes).concat());
     let label = parse_with("a.npy", &file, &choice(None, None, Some("c1"))).unwrap().label.unwrap();
     assert_eq!(label.classes, ["7", "7.5"]);
+    // What is no number is no class.
+    let file = npy("<f4", false, "(2, 2)", &[1.0_f32, 7.0, 2.0, f32::NAN].map(f32::to_le_bytes).concat());
+    let message = parse_with("a.npy", &file, &choice(None, None, Some("c1"))).unwrap_err().to_string();
+    assert!(message.contains("row 2, column 'c1': NaN is not a finite number"), "{message}");
+    let text = b"x,kind\n1,a\n2,nan\n";
+    let message = parse_with("a.csv", text, &choice(None, None, Some("kind"))).unwrap_err().to_string();
+    assert!(message.contains("row 2 (line 3), column 'kind': NaN is not a finite number"), "{message}");
 }
 
 #[test]

@@ -159,9 +159,14 @@ impl Reading<'_> {
             }
         }
         if let Some(j) = self.chosen.label {
+            let place = || (file.to_owned(), self.names[j].clone());
             if is_missing(&record[j]) {
-                let (file, column) = (file.into(), self.names[j].clone());
+                let (file, column) = place();
                 return Err(Error::Missing { file, row, line: Some(line), column });
+            }
+            if let Some(value) = number(&record[j]).filter(|x| !x.is_finite()) {
+                let (file, column) = place();
+                return Err(Error::NotFinite { file, row, line: Some(line), column, value });
             }
             grow(&mut self.labels, 1, usize::MAX, file)?;
             self.labels.push(String::from_utf8_lossy(&record[j]).into_owned());

@@ -65,7 +65,13 @@ fn decode(bytes: Vec<u8>, file: &str, selection: &Selection) -> Result<Table, Er
                 let (file, column) = place(j);
                 return Err(Error::Missing { file, row: rows, line: None, column });
             }
-            labels.push(text(fields[j]));
+            let label = text(fields[j]);
+            if let Some(value) = label.parse::<f64>().ok().filter(|x| !x.is_finite()) {
+                let (file, column) = place(j);
+                return Err(Error::NotFinite { file, row: rows, line: None, column, value });
+            }
+            super::numbers::grow(&mut labels, 1, usize::MAX, file)?;
+            labels.push(label);
         }
     }
     let own = chosen.columns.iter().map(|&j| names[j].clone()).collect();
@@ -180,6 +186,9 @@ mod tests {
             .unwrap();
         let message = table(&path, &Selection::default()).unwrap_err().to_string();
         assert!(message.contains("a.parquet: row 2, column") && message.contains("NaN"), "{message}");
+        let labelled = Selection { label: Some("c1".to_owned()), ..Selection::default() };
+        let message = table(&path, &labelled).unwrap_err().to_string();
+        assert!(message.contains("a.parquet: row 2, column 'c1': NaN"), "{message}");
         let bytes = std::fs::read(&path).unwrap();
         for end in 0..bytes.len() {
             std::fs::write(&path, &bytes[..end]).unwrap();
