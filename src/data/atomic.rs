@@ -6,6 +6,9 @@ use std::io::{self, BufWriter, Cursor, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+/// Links that are followed one after the other: as many as Linux follows.
+const LINKS: usize = 40;
+
 /// Temporary files that are being written.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
@@ -39,8 +42,8 @@ impl<W: Write + Seek> WriteSeek for W {}
 
 /// Writes a file whole or not at all: into a temporary file of the same folder, which is flushed to
 /// the disk and then takes the name in one step. On any failure the temporary file is removed and
-/// what was there before is untouched. A symbolic link is written through; a device or pipe, which
-/// cannot be replaced, gets the bytes once they are all there.
+/// what was there before is untouched. A symbolic link is written through, also one whose target is not there yet; a device or
+/// pipe, which cannot be replaced, gets the bytes once they are all there.
 ///
 /// ```
 /// use eigenflow::data::atomic::write_whole;
@@ -58,15 +61,25 @@ pub fn write_whole(
     write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>,
 ) -> Result<(), Error> {
     let output = |error| Error::Output { file: path.display().to_string(), error };
-    // A link's target, where it exists.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let target = fs::canonicalize(path).unwrap_or_else(|_| through_links(path));
     match fs::metadata(&target) {
         Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(there) if !there.is_file() => write_through(&target, write),
         Ok(there) => replace(&target, Some(there.permissions()), write),
-        Err(_) => replace(&target, None, write),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(&target, None, write),
+        Err(error) => Err(error),
     }
     .map_err(output)
+}
+
+/// Where a link to what is not there leads. One that goes round in circles stays a link, which is an error at its use.
+fn through_links(path: &Path) -> PathBuf {
+    let mut target = path.to_path_buf();
+    for _ in 0..LINKS {
+        let Ok(next) = fs::read_link(&target) else { break };
+        target = target.parent().unwrap_or(Path::new("")).join(next);
+    }
+    target
 }
 
 fn replace(
@@ -162,6 +175,26 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
         assert!(write_whole(&file, |out| out.write_all(b"x")).unwrap_err().is_output());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_what_is_not_there_yet_are_written_through() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("in")).unwrap();
+        symlink("in/file", at("link")).unwrap();
+        symlink(at("link"), at("in/other")).unwrap();
+        for link in ["link", "in/other"] {
+            write_whole(&at(link), |out| out.write_all(link.as_bytes())).unwrap();
+            assert!(fs::symlink_metadata(at(link)).unwrap().is_symlink());
+            assert_eq!(fs::read(at("in/file")).unwrap(), link.as_bytes());
+            fs::remove_file(at("in/file")).unwrap();
+        }
+        symlink("round", at("round")).unwrap();
+        assert!(write_whole(&at("round"), |out| out.write_all(b"x")).unwrap_err().is_output());
+        assert!(fs::symlink_metadata(at("round")).unwrap().is_symlink());
     }
 
     #[cfg(target_os = "linux")]
