@@ -106,6 +106,14 @@ impl Bijection for BatchNorm {
         4 * self.dim as u128
     }
 
+    fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {
+        if parameters[VARIANCE].iter().all(|&v| v >= 0.0) {
+            Ok(())
+        } else {
+            Err("running variances must not be negative")
+        }
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self::new(dim)]
     }

@@ -54,6 +54,10 @@ impl Bijection for Standardize {
         2 * self.dim as u128
     }
 
+    fn check_parameters(&self, parameters: &[&[f64]]) -> Result<(), &'static str> {
+        if parameters[1].iter().all(|&s| s > 0.0) { Ok(()) } else { Err("scales must be positive") }
+    }
+
     fn examples(dim: usize) -> Vec<Self> {
         vec![Self { dim }]
     }

@@ -1,7 +1,7 @@
 //! Files that are sound, and files that are not.
 
 use super::*;
-use crate::flow::bijections::{Affine, Form, Sinh, Standardize};
+use crate::flow::bijections::{Affine, BatchNorm, Form, Sinh, Standardize};
 use crate::flow::presets::{Name, Preset};
 use serde_json::json;
 use std::path::Path;
@@ -115,4 +115,22 @@ fn damaged_bytes_are_typed_errors() {
     let error = AnyModel::from_bytes(&nan.to_bytes().unwrap(), "m").unwrap_err();
     assert_eq!(error.to_string(), "m: tensor 'layers.0.weight': entry [1, 1] is not a finite number");
     assert!(matches!(AnyModel::load(Path::new("missing.safetensors")), Err(FileError::Read { .. })));
+    // Numbers that no training sets.
+    for (layer, place, value, reason) in [
+        (Standardize { dim: 2 }.into(), 1, 0.0, "layer 0 (standardize): scales must be positive"),
+        (Standardize { dim: 2 }.into(), 1, -1.0, "layer 0 (standardize): scales must be positive"),
+        (BatchNorm::new(2).into(), 3, -1.0, "layer 0 (batch-norm): running variances must not be negative"),
+    ] {
+        let mut model = Model { flow: Flow::<f64>::new(vec![layer], 0, 1).unwrap(), ..small() };
+        assert!(AnyModel::from_bytes(&model.to_bytes().unwrap(), "m").is_ok());
+        model.flow.parameters_mut()[place].data[1] = value;
+        let error = AnyModel::from_bytes(&model.to_bytes().unwrap(), "m").unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    let flow = small().flow.with_dequantizer(Dequantize::variational(2), 0).unwrap();
+    let mut whole = Model { flow, ..small() };
+    let scale = whole.flow.parameters().iter().position(|p| p.name == "dequantizer.context.scale").unwrap();
+    whole.flow.parameters_mut()[scale].data[0] = -1.0;
+    let error = AnyModel::from_bytes(&whole.to_bytes().unwrap(), "m").unwrap_err();
+    assert!(error.to_string().contains("context.scale must be positive"), "{error}");
 }

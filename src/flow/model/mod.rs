@@ -123,7 +123,7 @@ impl<T: Real> Flow<T> {
         })
     }
 
-    /// Whether the parameters are such as the layers need beyond their shapes: what comes from a file may not be.
+    /// Whether the parameters are such as the layers, and those of a dequantiser, need beyond their shapes: what comes from a file may not be.
     ///
     /// # Errors
     /// Names the first layer at fault.
@@ -140,7 +140,8 @@ impl<T: Real> Flow<T> {
                 reason,
             })?;
         }
-        self.check_context_scale()
+        self.check_context_scale()?;
+        self.dequantizer()?.map_or(Ok(()), |q| q.check_parameters())
     }
 
     /// Number of columns `D`.
