@@ -238,6 +238,18 @@ fn hostile_weights_are_refused() {
         (name, shape, numbers)
     }));
     says(Library::Zuko, &wide, &["'transform.transforms.0.phi.0'", "2 features"]);
+    // Tensors that are finite, and make parameters that are not: -m/s, and a double in a model of singles.
+    let mut tiny = base.to_vec();
+    tiny[0].2 = &[1e10, 0.0];
+    tiny[1].2 = &[1e-300, 1.0];
+    says(Library::Zuko, &tiny, &["'layers.0.shift'", "f64"]);
+    tiny[0].2 = &[1e300, 0.0];
+    tiny[1].2 = &[1.0, 1.0];
+    let mixed = changed(&of_tensors(&tiny, &[]), |t| {
+        t.insert("transform.transforms.0.phi.0".into(), (Dtype::F32, vec![2], vec![0; 8]));
+    });
+    let text = import_bytes(Library::Zuko, &mixed, "w", &Settings::default()).unwrap_err().to_string();
+    assert!(text.contains("'layers.1.shift'") && text.contains("f32"), "{text}");
     // Compositions in compositions, to any depth that a name has room for.
     let nested = |depth: usize| format!("_transform.{}_permutation", "_transforms.0.".repeat(depth));
     says(Library::Nflows, &[(&nested(100_000), &[1], &[0.0])], &["nested too deeply", "64"]);

@@ -11,6 +11,7 @@ mod zuko;
 
 use super::conditioner::Activation;
 use super::{AnyModel, Flow, Layer, Model};
+use eigenflow_linalg::Real;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -162,6 +163,18 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A parameter that is made of tensors and is beyond the precision.
+    #[error(
+        "{file}: parameter '{parameter}' of the model is not finite in {precision}; mend the tensors that it is made of, or save all as F64"
+    )]
+    NotFinite {
+        /// The file.
+        file: String,
+        /// Name of the parameter.
+        parameter: String,
+        /// `f32` or `f64`.
+        precision: &'static str,
+    },
     /// The tensors make no flow.
     #[error("{file}: {error}; look at the settings given with --config")]
     Flow {
@@ -241,9 +254,26 @@ pub fn import_bytes(
         debug_assert_eq!(p.data.len(), data.len(), "{}", p.name);
         p.data = data;
     }
+    check_finite(&flow, file)?;
     flow.check_parameters().map_err(wrong)?;
     let columns = (0..flow.dim()).map(|j| format!("c{j}")).collect();
     let record = serde_json::json!({ "imported": library.as_str(), "weights": file });
     let model = Model { flow, columns, record: Some(record) };
-    Ok(if weights.is_single() { AnyModel::F32(model.cast()) } else { AnyModel::F64(model) })
+    if !weights.is_single() {
+        return Ok(AnyModel::F64(model));
+    }
+    let single = model.cast();
+    check_finite(&single.flow, file)?;
+    Ok(AnyModel::F32(single))
+}
+
+/// That what was made of the tensors is finite, as they are.
+fn check_finite<T: Real>(flow: &Flow<T>, file: &str) -> Result<(), Error> {
+    match flow.parameters().iter().find(|p| p.data.iter().any(|v| !v.is_finite())) {
+        None => Ok(()),
+        Some(p) => {
+            let parameter = p.name.clone();
+            Err(Error::NotFinite { file: file.to_owned(), parameter, precision: T::NAME })
+        }
+    }
 }

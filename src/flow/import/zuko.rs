@@ -317,6 +317,10 @@ pub fn export<T: Real>(flow: &Flow<T>) -> Result<Vec<u8>, Error> {
             Layer::ActNorm(_) if k + 1 == flow.layers().len() => {
                 scale = data[0].iter().map(|l| (-l).exp()).collect();
                 loc = data[1].iter().zip(&scale).map(|(b, s)| -b * s).collect();
+                let finite = |v: &f64| T::of(*v).is_finite();
+                if !(scale.iter().all(|s| finite(s) && T::of(*s) > T::ZERO) && loc.iter().all(finite)) {
+                    return Err(fail("its slopes and shifts make scales and means that are out of range"));
+                }
             }
             Layer::GeneralCoupling(_) | Layer::Autoregressive(_) => {
                 return Err(fail(
