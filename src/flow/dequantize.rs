@@ -167,14 +167,39 @@ impl<T: Real> Flow<T> {
         draws: usize,
         seed: u64,
     ) -> Result<Vec<f64>, Error> {
-        let mut weights: Vec<Vec<f64>> = vec![Vec::with_capacity(draws); rows.rows()];
-        for k in 0..draws.max(1) {
+        let draws = draws.max(1);
+        let mut sums = vec![Exponentials::default(); rows.rows()];
+        for k in 0..draws {
             let (x, log_q) = self.dequantized(rows, seed, k as u64)?;
-            for ((w, p), q) in weights.iter_mut().zip(self.log_density(&x)?).zip(log_q) {
-                w.push(p.f64() - q.f64());
+            for ((sum, p), q) in sums.iter_mut().zip(self.log_density(&x)?).zip(log_q) {
+                sum.add(p.f64() - q.f64());
             }
         }
-        Ok(weights.iter().map(|w| base::ln_sum_exp(w) - (w.len() as f64).ln()).collect())
+        Ok(sums.iter().map(|sum| sum.largest + (sum.relative / draws as f64).ln()).collect())
+    }
+}
+
+/// `Σ e^w` of numbers that come one after the other, relative to the largest `e^w` so far.
+#[derive(Clone, Copy, Debug)]
+struct Exponentials {
+    largest: f64,
+    relative: f64,
+}
+
+impl Default for Exponentials {
+    fn default() -> Self {
+        Self { largest: f64::NEG_INFINITY, relative: 0.0 }
+    }
+}
+
+impl Exponentials {
+    fn add(&mut self, w: f64) {
+        if w > self.largest {
+            self.relative = self.relative * (self.largest - w).exp() + 1.0;
+            self.largest = w;
+        } else if w != f64::NEG_INFINITY {
+            self.relative += (w - self.largest).exp();
+        }
     }
 }
 
@@ -189,4 +214,26 @@ pub(crate) fn dequantizing_noise<T: Real>(n: usize, d: usize, normal: bool, seed
         }
     });
     Matrix::new(n, d, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As from all numbers at once, in any order; nothing adds nothing.
+    #[test]
+    fn exponentials_add_up_one_by_one() {
+        let mut numbers: Vec<f64> = (0..50).map(|k| 900.0 * (f64::from(k) * 0.7).sin() - 2000.0).collect();
+        for _ in 0..2 {
+            let mut sum = Exponentials::default();
+            sum.add(f64::NEG_INFINITY);
+            numbers.iter().for_each(|&w| sum.add(w));
+            sum.add(f64::NEG_INFINITY);
+            let found = sum.largest + sum.relative.ln();
+            assert!((found - base::ln_sum_exp(&numbers)).abs() < 1e-12);
+            numbers.reverse();
+        }
+        let nothing = Exponentials::default();
+        assert!(nothing.largest + nothing.relative.ln() == f64::NEG_INFINITY);
+    }
 }

@@ -28,6 +28,35 @@ impl Estimate {
     }
 }
 
+/// Means and squared deviations of numbers that come one draw after the other (B. P. Welford, 1962): room for two numbers a row, however
+/// many draws there are.
+struct Running {
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+    draws: f64,
+}
+
+impl Running {
+    fn new(rows: usize) -> Self {
+        Self { mean: vec![0.0; rows], squares: vec![0.0; rows], draws: 0.0 }
+    }
+
+    fn take(&mut self, draw: impl Iterator<Item = f64>) {
+        self.draws += 1.0;
+        for ((mean, square), v) in self.mean.iter_mut().zip(&mut self.squares).zip(draw) {
+            let off = v - *mean;
+            *mean += off / self.draws;
+            *square += off * (v - *mean);
+        }
+    }
+
+    fn estimate(self) -> Estimate {
+        let m = self.draws;
+        let error = |square: f64| (square / (m - 1.0) / m).sqrt();
+        Estimate { values: self.mean, errors: self.squares.into_iter().map(error).collect() }
+    }
+}
+
 /// Numbers of draws are whole and below this: every precision holds them.
 const DRAWS: u64 = 1 << 24;
 
@@ -69,14 +98,34 @@ impl<T: Real> Flow<T> {
         }
         self.check_rows("data", x)?;
         let program = self.density_program();
-        let mut all = Matrix::zeros(x.rows(), draws);
+        let mut all = Running::new(x.rows());
         for k in 0..draws {
             let drawn = self.draws(seed, k as u64);
             let mut slices = self.slices();
             drawn.iter().for_each(|(p, value)| slices[*p] = value);
             let log_p = self.density_checked(x, self.replay_with(&program, x, &slices)?)?;
-            log_p.iter().enumerate().for_each(|(i, p)| all[(i, k)] = p.f64());
+            all.take(log_p.iter().map(|p| p.f64()));
         }
-        Ok(Estimate::over(&all))
+        Ok(all.estimate())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As from all draws at once, to rounding.
+    #[test]
+    fn running_sums_are_those_of_all_draws() {
+        let draws = Matrix::from_fn(3, 40, |i, k| 1e3 * i as f64 + ((i + 7 * k) as f64).sin());
+        let mut running = Running::new(3);
+        (0..40).for_each(|k| running.take(draws.col(k).into_iter()));
+        let (found, expected) = (running.estimate(), Estimate::over(&draws));
+        for i in 0..3 {
+            assert!(
+                (found.values[i] - expected.values[i]).abs() <= 1e-15 * (1.0 + expected.values[i]) * 40.0
+            );
+            assert!((found.errors[i] - expected.errors[i]).abs() <= 1e-10 * expected.errors[i]);
+        }
     }
 }
