@@ -6,7 +6,7 @@ use eigenflow::flow::bijections::{
 };
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
-use eigenflow::flow::{Flow, bijections::Coupling};
+use eigenflow::flow::{Base, Dequantize, Flow, bijections::Coupling};
 use eigenflow::random::generator;
 use eigenflow::theory::local::{
     Block, Case, Comparison, Contrast, Cubature, Directions, Eigenpairs, Entropies, Gauge, Limit, Map,
@@ -401,7 +401,12 @@ fn components_with_broken_signs_or_frames_are_seen() {
         4,
         vec![0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0],
     );
-    assert!(rotation_error(&flow, &x, &rotation).unwrap().unwrap() <= 1.0);
+    // The base, and a dequantiser, have nothing to do with it.
+    let based = flow.with_base(Base::Student { learned: true }, 0).unwrap();
+    let whole = flow.with_dequantizer(Dequantize::variational(4), 0).unwrap();
+    for flow in [&flow, &based, &whole] {
+        assert!(rotation_error(flow, &x, &rotation).unwrap().unwrap() <= 1.0);
+    }
     let mut shear = rotation;
     shear[(0, 0)] = 1e-6;
     assert!(rotation_error(&flow, &x, &shear).unwrap().unwrap() > 1.0);

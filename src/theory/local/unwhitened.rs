@@ -98,8 +98,8 @@ pub fn rotation_error(
 ) -> Result<Option<f64>, Error> {
     let d = flow.dim();
     let mut rotated = flow.followed_by(Affine::new(d, Form::Full).into())?;
-    let count = flow.parameters().len();
-    rotated.parameters_mut()[count].data.copy_from_slice(rotation.data());
+    let weight = rotated.parameters_of(flow.layers().len()).start;
+    rotated.parameters_mut()[weight].data.copy_from_slice(rotation.data());
     let (a, b) = (components(flow, x, d)?, components(&rotated, x, d)?);
     let rounding = jacobian_rounding(&rotated, x)?;
     let mut worst: Option<f64> = None;
