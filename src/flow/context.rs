@@ -223,8 +223,10 @@ impl<T: Real> Flow<T> {
                 }
             }
         }
-        parameters.extend(self.parameters()[self.base_parameters()].iter().map(|p| p.data.clone()));
-        let mut fixed = Self::new(layers, self.preprocessing(), 0)?.with_base(self.base().clone(), 0)?;
+        let behind = self.base_parameters().start..self.dequantizer_parameters().end;
+        parameters.extend(self.parameters()[behind].iter().map(|p| p.data.clone()));
+        let fixed = Self::new(layers, self.preprocessing(), 0)?.with_base(self.base().clone(), 0)?;
+        let mut fixed = fixed.with_dequantizer(self.dequantize().clone(), 0)?;
         for (p, data) in fixed.parameters_mut().iter_mut().zip(parameters) {
             p.data = data;
         }

@@ -24,7 +24,8 @@ impl<T: Real> Flow<T> {
     /// If its fields make no sense.
     pub fn with_base(&self, base: Base, seed: u64) -> Result<Self, Error> {
         let (layers, variables) = (self.layers.clone(), self.variables.clone());
-        let mut flow = Self::given(layers, self.preprocessing, base, variables, seed)?;
+        let flow = Self::given(layers, self.preprocessing, base, variables, seed)?;
+        let mut flow = flow.with_dequantizer(self.dequantize.clone(), seed)?;
         flow.replace(0, self);
         flow.take_behind(self);
         Ok(flow)
@@ -129,12 +130,13 @@ impl<T: Real> Flow<T> {
     /// The same flow with one more layer, freshly initialised, at the latent end.
     ///
     /// # Errors
-    /// As [`Flow::new`].
+    /// As [`Flow::new`], and as [`Flow::with_dequantizer`] for one of whole numbers.
     pub fn followed_by(&self, layer: Layer) -> Result<Self, Error> {
         let mut layers = self.layers.clone();
         layers.push(layer);
         let base = self.base.clone();
-        let mut longer = Self::given(layers, self.preprocessing, base, self.variables.clone(), 0)?;
+        let longer = Self::given(layers, self.preprocessing, base, self.variables.clone(), 0)?;
+        let mut longer = longer.with_dequantizer(self.dequantize.clone(), 0)?;
         longer.replace(0, self);
         longer.take_behind(self);
         for (to, from) in longer.base_parameters().zip(self.base_parameters()) {
@@ -161,6 +163,27 @@ mod tests {
     use super::*;
     use crate::flow::bijections::{Affine, Coupling, Form};
     use crate::flow::conditioner::Activation;
+    use crate::flow::presets::{Name, Preset};
+
+    /// What stands behind the base stays where the base, the layers or the context change.
+    #[test]
+    fn a_dequantiser_is_kept() {
+        let layers = Preset::named(Name::Nice).layers(2, 0).unwrap();
+        let flow = Flow::<f64>::new(layers.into_iter().map(|l| l.given(1)).collect(), 0, 3).unwrap();
+        let mut flow = flow.with_dequantizer(Dequantize::variational(2), 3).unwrap();
+        for k in flow.dequantizer_parameters() {
+            flow.parameters[k].data.iter_mut().for_each(|w| *w += k as f64);
+        }
+        let behind = |flow: &Flow<f64>| flow.parameters[flow.dequantizer_parameters()].to_vec();
+        let others = [
+            flow.with_base(Base::Student { learned: true }, 5).unwrap(),
+            flow.followed_by(Affine::new(2, Form::Full).into()).unwrap(),
+            flow.at(&[0.3]).unwrap(),
+        ];
+        for other in others {
+            assert!(other.dequantize == flow.dequantize && behind(&other) == behind(&flow));
+        }
+    }
 
     /// A part has the names, shapes and roles of a flow that is built of its layers, and the numbers of the whole.
     #[test]
