@@ -5,6 +5,7 @@
 mod acceptance;
 mod claims_dimension;
 mod claims_fit;
+mod claims_held_out;
 mod claims_linear;
 mod claims_local;
 mod claims_stability;
