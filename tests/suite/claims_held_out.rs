@@ -2,9 +2,9 @@
 
 use crate::claims_fit::{context, normal, says, smooth};
 use eigenflow::flow::Flow;
-use eigenflow::flow::bijections::Banana;
+use eigenflow::flow::bijections::{Banana, Standardize};
 use eigenflow::flow::presets::{Name, Nonlinearity};
-use eigenflow::theory::local::{Curve, HeldOut, Reading, Weighted, studentised};
+use eigenflow::theory::local::{Curve, HeldOut, Reading, Rows, Weighted, studentised};
 use eigenflow::theory::power::{JacobianError, power};
 use eigenflow::theory::{Claim, Context, Verdict};
 
@@ -100,6 +100,7 @@ fn a_density_that_is_not_learnt_is_told_from_a_wrong_jacobian() {
         own: Some(1.0),
         round_trip: 1e-12,
         round_trip_rounding: 1e-12,
+        slope_rounding: 1e-12,
         gap: 0.1,
         covariance_gap: 0.1,
     };
@@ -109,11 +110,40 @@ fn a_density_that_is_not_learnt_is_told_from_a_wrong_jacobian() {
     assert_eq!(verdict(Reading { own: Some(f64::NAN), ..good.clone() }), Verdict::Fails);
     for undecided in [
         Reading { round_trip: 0.05, round_trip_rounding: 0.05, ..good.clone() },
+        Reading { slope_rounding: 0.03, ..good.clone() },
         Reading { covariance: Some(9.0), ..good.clone() },
         Reading { calibration: Some(f64::NAN), ..good.clone() },
         Reading { own: None, ..good.clone() },
     ] {
         assert!(matches!(verdict(undecided), Verdict::Undecided(_)));
+    }
+}
+
+/// Units of columns that are thirteen orders of magnitude apart change neither a verdict nor what rounding allows.
+#[test]
+fn units_of_columns_do_not_blind_the_claim() {
+    let core = smooth(Name::Realnvp, Some(Nonlinearity::Tanh), 2, 1);
+    let behind = |units: [f64; 2]| {
+        let mut layers = vec![Standardize { dim: 2 }.into()];
+        layers.extend(core.layers().iter().cloned());
+        let mut flow = Flow::<f64>::new(layers, 1, 0).unwrap();
+        flow.replace(1, &core);
+        flow.parameters_mut()[1].data = units.to_vec();
+        flow
+    };
+    let measure = |flow: &Flow<f64>| {
+        let x = flow.sample(4000, 1.0, 100).unwrap();
+        let o = HeldOut.check(&context(flow, Some(&x), 0.0));
+        assert_eq!(o.verdict, Verdict::Holds, "{:?} {}", o.verdict, o.measured);
+        let rows = Rows::new(flow, &x, &JacobianError::NONE).unwrap();
+        Reading::measure(flow, &rows, &[0.0, 0.0], 512, 1, &JacobianError::NONE).unwrap().unwrap()
+    };
+    let (plain, apart) = (measure(&behind([1.0, 1.0])), measure(&behind([1e-6, 1e7])));
+    assert!(plain.slope_rounding < 1e-9, "{}", plain.slope_rounding);
+    for (a, b) in
+        [(plain.slope_rounding, apart.slope_rounding), (plain.round_trip_rounding, apart.round_trip_rounding)]
+    {
+        assert!((b / a - 1.0).abs() < 1e-6, "{a} {b}");
     }
 }
 

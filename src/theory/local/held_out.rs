@@ -7,10 +7,11 @@ use crate::flow::{Error, Flow};
 use crate::jacobian::{Direction, Route, jacobians};
 use crate::random::generator;
 use crate::theory::alarm;
+use crate::theory::claim::LARGEST;
 use crate::theory::local::t_quantile;
 use crate::theory::power::JacobianError;
+use crate::theory::tolerance::larger;
 use crate::theory::{Claim, Context, Outcome, Verdict};
-use eigenflow_linalg::svd::condition_number;
 use eigenflow_linalg::{Batch, Matrix};
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -50,6 +51,8 @@ pub struct Reading {
     pub round_trip: f64,
     /// What rounding may make of that.
     pub round_trip_rounding: f64,
+    /// What rounding may make of an entry of `J(x0) J(x)⁻¹`, on average over the weighted rows or over the own draws: the larger.
+    pub slope_rounding: f64,
     /// `‖Cov/ε² - I‖_F` of the weighted latents.
     pub gap: f64,
     /// `‖Cov - ε²S‖_F / ε²` of the weighted rows, in the frame of `J(x0)`.
@@ -100,7 +103,8 @@ impl Reading {
         let own = Surroundings::draw(flow, &frame, centre, at.eps, draws, seed)?;
         let (mean, expected, variance) = own.moments();
         let slopes = Slopes::new(flow, &frame, &rows.jacobians)?;
-        let rounding: f64 = square * w.iter().zip(&slopes.rounding).map(|(w, r)| w * r).sum::<f64>();
+        let of_slopes: f64 = w.iter().zip(&slopes.rounding).map(|(w, r)| w * r).sum();
+        let rounding = square * of_slopes;
         let v = Matrix::from_fn(n, d, |k, j| rows.latents[(k, j)] - centre[j]);
         let moved = frame.displacements(&rows.x);
         let u = Matrix::from_fn(n, d, |k, j| moved[(k, j)] - mean[j]);
@@ -131,16 +135,17 @@ impl Reading {
         let trip = |k: usize| (0..d).map(|j| (back[(k, j)] - moved[(k, j)]).powi(2)).sum::<f64>();
         let off = (0..n).map(|k| w[k] * trip(k)).sum::<f64>() / total;
         let reach = 1.0 + rows.latents.norm() / (n.max(1) as f64).sqrt();
+        let (stein_own, of_own) = own.stein(flow, &frame, error)?;
         Ok(Some(Self {
             eps: at.eps,
             effective: at.effective(),
             calibration,
             covariance,
             stein,
-            own: own.stein(flow, &frame, error)?,
+            own: stein_own,
             round_trip: off.sqrt() / at.eps,
-            round_trip_rounding: ROUNDINGS * f64::EPSILON * condition_number(&frame.jacobian)? * reach
-                / at.eps,
+            round_trip_rounding: ROUNDINGS * f64::EPSILON * frame.condition()? * reach / at.eps,
+            slope_rounding: larger(of_slopes / total, of_own),
             gap: gap(&v, &|i, j| square * unit(i, j)),
             covariance_gap: gap(&u, &|i, j| expected[(i, j)]),
         }))
@@ -177,6 +182,11 @@ impl Reading {
         };
         if !(own <= bound) {
             return Verdict::Fails;
+        }
+        // In the frame the slopes are about the identity: what rounding allows would hide an error of a tenth of it.
+        if !(bound * self.slope_rounding <= LARGEST) {
+            let size = bound * self.slope_rounding;
+            return Verdict::Undecided(format!("out of range: {size:.1e} of the Jacobians is rounding"));
         }
         if covariance <= bound && stein <= bound {
             return Verdict::Holds;
@@ -277,6 +287,7 @@ impl HeldOut {
             .figure("latent_gap", most(&|r| r.gap))
             .figure("covariance_gap", most(&|r| r.covariance_gap))
             .figure("largest_radius", most(&|r| r.eps))
+            .figure("slope_rounding", most(&|r| r.slope_rounding))
             .figure("effective_rows", readings.iter().map(|r| r.effective).fold(f64::INFINITY, f64::min));
         outcome.verdict = verdict;
         outcome

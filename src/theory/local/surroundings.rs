@@ -6,6 +6,7 @@ use crate::jacobian::{Direction, Route, jacobians};
 use crate::random::generator;
 use crate::theory::power::JacobianError;
 use eigenflow_linalg::lu::{inverse, inverse_batch};
+use eigenflow_linalg::svd::condition_number;
 use eigenflow_linalg::{Batch, Matrix};
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -43,6 +44,24 @@ impl Frame {
         from.mul(&self.jacobian.transpose())
     }
 
+    /// Condition number of `J(x0)` with its columns scaled to length one: that of the units of the data's columns is left out.
+    ///
+    /// # Errors
+    /// Those of the singular values.
+    ///
+    /// ```
+    /// use eigenflow::flow::{Flow, bijections::{Affine, Form}};
+    /// use eigenflow::theory::local::Frame;
+    /// let mut flow = Flow::<f64>::new(vec![Affine::new(2, Form::Full).into()], 0, 0).unwrap();
+    /// flow.parameters_mut()[0].data = vec![1e6, 0.0, 0.0, 1e-7];
+    /// let frame = Frame::new(&flow, &[0.0, 0.0]).unwrap();
+    /// assert!((frame.condition().unwrap() - 1.0).abs() < 1e-15);
+    /// ```
+    pub fn condition(&self) -> Result<f64, Error> {
+        let (j, lengths) = (&self.jacobian, lengths(&self.jacobian));
+        Ok(condition_number(&Matrix::from_fn(j.rows(), j.cols(), |i, k| j[(i, k)] / lengths[k]))?)
+    }
+
     /// A matrix of this frame in data units: `J⁻¹ A J⁻ᵀ`.
     pub fn in_data(&self, a: &Matrix<f64>) -> Matrix<f64> {
         self.inverse.mul(a).mul(&self.inverse.transpose())
@@ -50,11 +69,14 @@ impl Frame {
 }
 
 /// `J(x0) J(x)⁻¹` of each row, and what rounding can make of it, in the Frobenius norm.
+///
+/// A push rounds each column of a Jacobian in units of its length, and so does LU. With the columns of `J(x)` scaled to length one, `J = Ĵ C`, a
+/// bound is `32 D L eps ‖Ĵ‖_F ‖Ĵ⁻¹‖_F ‖J(x0) J⁻¹‖_F`, `‖Ĵ‖_F = √D`: the units of the data's columns cancel, as they do in `J(x0) J(x)⁻¹`.
 #[derive(Clone, Debug)]
 pub struct Slopes {
     /// `[N, D, D]`.
     pub matrices: Batch<f64>,
-    /// One bound a row: `32 D L eps κ_F(J(x)) ‖J(x0) J(x)⁻¹‖`.
+    /// One bound a row.
     pub rounding: Vec<f64>,
 }
 
@@ -71,11 +93,18 @@ impl Slopes {
         for n in 0..j.count() {
             let back = inverses.matrix(n);
             let slope = frame.jacobian.mul(&back);
-            rounding.push(unit * j.matrix(n).norm() * back.norm() * slope.norm());
+            let lengths = lengths(&j.matrix(n));
+            let scaled = Matrix::from_fn(d, d, |i, k| lengths[i] * back[(i, k)]);
+            rounding.push(unit * (d as f64).sqrt() * scaled.norm() * slope.norm());
             data.extend_from_slice(slope.data());
         }
         Ok(Self { matrices: Batch::new(j.count(), d, d, data), rounding })
     }
+}
+
+/// Lengths of the columns; squares of finite numbers may overflow.
+fn lengths(a: &Matrix<f64>) -> Vec<f64> {
+    (0..a.cols()).map(|j| a.col(j).into_iter().fold(0.0, f64::hypot)).collect()
 }
 
 /// Draws of the model in a neighbourhood, in the units of a [`Frame`].
@@ -138,7 +167,8 @@ impl Surroundings {
     }
 
     /// Stein's identity `Cov(x, y) = ε² E J_g` on these draws: the largest studentised entry of
-    /// `E[u vᵀ - ε² J(x0) J_g]`, with `E[v vᵀ] = ε² I` as control variate. `None` if no entry has a stable variance.
+    /// `E[u vᵀ - ε² J(x0) J_g]`, with `E[v vᵀ] = ε² I` as control variate. `None` if no entry has a stable variance. With it the mean
+    /// rounding of `J(x0) J_g`.
     ///
     /// # Errors
     /// As [`jacobians`]; if a Jacobian is singular.
@@ -147,12 +177,13 @@ impl Surroundings {
         flow: &Flow<f64>,
         frame: &Frame,
         error: &JacobianError,
-    ) -> Result<Option<f64>, Error> {
+    ) -> Result<(Option<f64>, f64), Error> {
         let j = error.apply(jacobians(flow, &self.x, Direction::Normalize, Route::Push)?);
         let slopes = Slopes::new(flow, frame, &j)?;
         let (count, d) = self.rest.shape();
         let square = self.eps * self.eps;
-        let rounding = square * slopes.rounding.iter().sum::<f64>();
+        let total = slopes.rounding.iter().sum::<f64>();
+        let rounding = square * total;
         let entry = |i: usize, k: usize| {
             let one = f64::from(u8::from(i == k));
             let term = |n: usize| {
@@ -161,7 +192,7 @@ impl Surroundings {
             };
             studentised((0..count).map(term), rounding * rounding)
         };
-        Ok(largest((0..d * d).map(|at| entry(at / d, at % d))))
+        Ok((largest((0..d * d).map(|at| entry(at / d, at % d))), total / count.max(1) as f64))
     }
 }
 
