@@ -108,6 +108,16 @@ fn a_density_that_is_not_learnt_is_told_from_a_wrong_jacobian() {
     assert_eq!(verdict(good.clone()), Verdict::Holds);
     assert_eq!(verdict(Reading { round_trip: 0.05, ..good.clone() }), Verdict::Fails);
     assert_eq!(verdict(Reading { own: Some(f64::NAN), ..good.clone() }), Verdict::Fails);
+    // A map that contradicts itself does so whatever was learnt.
+    for calibration in [Some(30.0), Some(f64::NAN), None] {
+        let not_learnt = Reading { calibration, ..good.clone() };
+        assert!(matches!(verdict(not_learnt.clone()), Verdict::Undecided(_)));
+        assert_eq!(verdict(Reading { own: Some(50.0), ..not_learnt.clone() }), Verdict::Fails);
+        assert_eq!(verdict(Reading { round_trip: 0.05, ..not_learnt }), Verdict::Fails);
+    }
+    says(&HeldOut.check_broken(&context(&flow, Some(&wide), 0.0), &JacobianError::NONE).unwrap(), "density");
+    let o = HeldOut.check_broken(&context(&flow, Some(&wide), 0.0), &bad).unwrap();
+    assert_eq!(o.verdict, Verdict::Fails, "{}", o.measured);
     for undecided in [
         Reading { round_trip: 0.05, round_trip_rounding: 0.05, ..good.clone() },
         Reading { slope_rounding: 0.03, ..good.clone() },

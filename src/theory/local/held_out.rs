@@ -133,7 +133,8 @@ impl Reading {
         };
         let back = frame.displacements(&rows.back);
         let trip = |k: usize| (0..d).map(|j| (back[(k, j)] - moved[(k, j)]).powi(2)).sum::<f64>();
-        let off = (0..n).map(|k| w[k] * trip(k)).sum::<f64>() / total;
+        // Rows without weight may be so far out that they have no round trip.
+        let off = (0..n).filter(|&k| w[k] > 0.0).map(|k| w[k] * trip(k)).sum::<f64>() / total;
         let reach = 1.0 + rows.latents.norm() / (n.max(1) as f64).sqrt();
         let (stein_own, of_own) = own.stein(flow, &frame, error)?;
         Ok(Some(Self {
@@ -153,12 +154,28 @@ impl Reading {
 
     /// What this neighbourhood says, for comparisons at the given false-alarm rate.
     ///
-    /// A flow whose latents are not normal here has not learnt the density here. Where they are, to second moments, the map is
-    /// at fault only if it is inconsistent with itself: if `g` does not undo `f` on these rows, or if the
-    /// Jacobians do not describe the model's own draws. A covariance of `x` that is off without either means higher
+    /// The map is at fault where it is inconsistent with itself: where `g` does not undo `f` on these rows, or where the Jacobians do not
+    /// describe the model's own draws. Neither needs a density that is learnt, so both come first. A flow whose latents are not
+    /// normal here has not learnt the density here. Where they are, to second moments, a covariance of `x` that is off means higher
     /// moments of the latents, since `x` is a function of them.
     pub fn verdict(&self, rate: f64) -> Verdict {
         let bound = t_quantile(rate, (self.effective as usize).max(1));
+        let out_of_range = |what: String| Verdict::Undecided(format!("out of range: {what}"));
+        let unstable = || Verdict::Undecided("requires finite variances in the neighbourhood".to_owned());
+        if !(self.round_trip <= ROUND_TRIP) {
+            if self.round_trip_rounding > LARGEST * ROUND_TRIP {
+                return out_of_range("rounding of the round trip".to_owned());
+            }
+            return Verdict::Fails;
+        }
+        if self.own.is_some_and(|own| !(own <= bound)) {
+            return Verdict::Fails;
+        }
+        // In the frame the slopes are about the identity.
+        let hidden = bound * self.slope_rounding;
+        if !(hidden <= LARGEST) {
+            return out_of_range(format!("rounding may make {hidden:.1e} of the Jacobians"));
+        }
         let not_learnt = |what: &str| {
             let gaps = format!(
                 "latent covariance off by {:.2e} ε², data's by {:.2e} ε²",
@@ -166,32 +183,17 @@ impl Reading {
             );
             Verdict::Undecided(format!("density not learnt here: {what} ({gaps} at ε = {:.2})", self.eps))
         };
-        let unstable = || Verdict::Undecided("requires finite variances in the neighbourhood".to_owned());
         let Some(calibration) = self.calibration else { return unstable() };
         if !(calibration <= bound) {
             return not_learnt("weighted latents are not normal");
         }
-        if !(self.round_trip <= ROUND_TRIP) {
-            if self.round_trip_rounding > 0.1 * ROUND_TRIP {
-                return Verdict::Undecided("out of range: rounding of the round trip".to_owned());
+        match (self.own, self.covariance, self.stein) {
+            (Some(_), Some(covariance), Some(stein)) if covariance <= bound && stein <= bound => {
+                Verdict::Holds
             }
-            return Verdict::Fails;
+            (Some(_), Some(_), Some(_)) => not_learnt("weighted latents are normal to second moments only"),
+            _ => unstable(),
         }
-        let (Some(own), Some(covariance), Some(stein)) = (self.own, self.covariance, self.stein) else {
-            return unstable();
-        };
-        if !(own <= bound) {
-            return Verdict::Fails;
-        }
-        // In the frame the slopes are about the identity: what rounding allows would hide an error of a tenth of it.
-        if !(bound * self.slope_rounding <= LARGEST) {
-            let size = bound * self.slope_rounding;
-            return Verdict::Undecided(format!("out of range: {size:.1e} of the Jacobians is rounding"));
-        }
-        if covariance <= bound && stein <= bound {
-            return Verdict::Holds;
-        }
-        not_learnt("weighted latents are normal to second moments only")
     }
 }
 
