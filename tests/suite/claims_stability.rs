@@ -80,7 +80,9 @@ proptest! {
         }
         let [s6, s1, s2, s5] = outcomes;
         prop_assert_eq!(&s5.verdict, &Verdict::Holds, "{:#?}", s5);
-        prop_assert_eq!(&s6.verdict, &Verdict::Holds, "{:#?}", s6);
+        // So large a condition number leaves no digit in single precision.
+        let blind = matches!(&s6.verdict, Verdict::Undecided(r) if r.starts_with("out of range: f32"));
+        prop_assert!(s6.verdict == Verdict::Holds || blind, "{s6:#?}");
         prop_assert_eq!(&s1.verdict, &Verdict::Holds, "{:#?}", s1);
         if kind == 4 {
             prop_assert_eq!(s2.verdict, Verdict::Undecided("requires an output affine layer".into()));
@@ -128,8 +130,20 @@ fn broken_round_trips_fail() {
     let flow = flow(5, 4, 0.3, 7);
     let x = normal(20, 4, 1);
     let good = RoundTrip::measure(&flow, &x).unwrap();
-    let judge = |m: &RoundTrip| S6::judge(&[("data".to_owned(), m.clone())]);
+    let single = RoundTrip::measure(&flow.cast::<f32>(), &x).unwrap();
+    let both = |m: &RoundTrip, single: &RoundTrip| {
+        S6::judge(&[("data, f64".to_owned(), m.clone()), ("data, f32".to_owned(), single.clone())])
+    };
+    let judge = |m: &RoundTrip| both(m, &single);
     holds(&judge(&good));
+    // One precision is half of the claim; and each half can fail.
+    for m in [&good, &single] {
+        let o = S6::judge(&[("data".to_owned(), m.clone())]);
+        assert!(matches!(&o.verdict, Verdict::Undecided(r) if r.contains("of no row")), "{o:#?}");
+    }
+    let mut bad = single.clone();
+    bad.error[3] += 1e-2;
+    fails(&both(&good, &bad));
     let bound = good.passages[3].round_trip * good.eps;
     assert!(bound < 1e-9, "{bound:e}");
     let mut bad = good.clone();
@@ -177,14 +191,24 @@ fn what_overflows_is_out_of_range() {
         .map(|i| m.error[i] / (m.eps * (m.norm[i] + z.row(i)[0].hypot(z.row(i)[1]))))
         .fold(0.0, f64::max);
     assert!(values > 1e3, "{values}");
-    holds(&S6::judge(&[("ill".to_owned(), m.clone())]));
+    // Single precision resolves nothing of it.
+    let single = RoundTrip::measure(&flow.cast::<f32>(), &x).unwrap();
+    assert_eq!((single.ratios().2, single.out_of_range), (0, 0));
+    let both = |m: &RoundTrip, single: &RoundTrip| {
+        S6::judge(&[("ill".to_owned(), m.clone()), ("single".to_owned(), single.clone())])
+    };
+    let o = both(&m, &single);
+    assert!(matches!(&o.verdict, Verdict::Undecided(r) if r.contains("f32")), "{o:#?}");
+    let plain = Flow::<f32>::new(vec![Affine::new(2, Form::Full).into()], 0, 0).unwrap();
+    let plain = RoundTrip::measure(&plain, &x).unwrap();
+    holds(&both(&m, &plain));
     // Half of the claim is not the claim.
     for half in 0..2 {
         let mut blind = m.clone();
         for p in &mut blind.passages {
             *[&mut p.round_trip, &mut p.log_det][half] = 1e18;
         }
-        let o = S6::judge(&[("half".to_owned(), blind)]);
+        let o = both(&blind, &plain);
         let hidden = ["round trip", "log-determinant"][half];
         assert!(matches!(&o.verdict, Verdict::Undecided(r) if r.contains(hidden)), "{o:#?}");
     }

@@ -119,15 +119,18 @@ impl RoundTrip {
 }
 
 impl S6 {
-    /// The verdict on measurements, by name.
+    /// The verdict on measurements, by name. It holds only where each precision resolves the round trip of a row and the
+    /// log-determinant of one.
     pub fn judge(measured: &[(String, RoundTrip)]) -> Outcome {
         let mut worst = (0.0_f64, String::new());
-        let (mut returned, mut compared, mut skipped) = (0, 0, 0);
+        // Rows that are resolved in each precision: round trips, log-determinants.
+        let mut resolved = [("f64", [0, 0]), ("f32", [0, 0])];
+        let mut skipped = 0;
         let mut figures = Vec::new();
         for (name, m) in measured {
             let (trip, det, trips, dets) = m.ratios();
-            returned += trips;
-            compared += dets;
+            let rows = &mut resolved[usize::from(m.eps > f64::EPSILON)].1;
+            *rows = [rows[0] + trips, rows[1] + dets];
             skipped += m.out_of_range + m.passages.len() - trips;
             for (what, ratio) in [("round trip", trip), ("log-det", det)] {
                 if !worst.0.is_nan() && (ratio.is_nan() || ratio > worst.0) {
@@ -138,7 +141,7 @@ impl S6 {
             figures.push((format!("{name} log-det / bound"), det));
             figures.push((format!("{name} rows resolved"), trips as f64));
         }
-        let mut outcome = if returned + compared == 0 {
+        let mut outcome = if resolved.iter().all(|r| r.1 == [0, 0]) {
             Outcome::undecided("S6", format!("out of range: {skipped} rows overflow or saturate"))
         } else {
             Outcome::decide("S6", worst.0, 1.0)
@@ -146,11 +149,15 @@ impl S6 {
                 .measured(format!("{:.1e} of the bound at worst ({})", worst.0, worst.1))
                 .tolerance("eps Σ_l |∂x/∂h_l| w_l, w_l the layers' operations")
         };
-        // Half of the claim is not the claim.
-        let half = [(returned, "round trip"), (compared, "log-determinant")];
-        if let (Verdict::Holds, Some((_, what))) = (&outcome.verdict, half.iter().find(|h| h.0 == 0)) {
-            outcome.verdict =
-                Verdict::Undecided(format!("out of range: rounding hides the {what} of every row"));
+        // Part of the claim is not the claim: it has two halves, in two precisions.
+        let unseen = resolved.into_iter().find_map(|(precision, [trips, dets])| match (trips, dets) {
+            (0, _) => Some((precision, "round trip")),
+            (_, 0) => Some((precision, "log-determinant")),
+            _ => None,
+        });
+        if let (Verdict::Holds, Some((precision, what))) = (&outcome.verdict, unseen) {
+            let reason = format!("out of range: {precision} resolves the {what} of no row");
+            outcome.verdict = Verdict::Undecided(reason);
         }
         for (name, value) in figures {
             outcome = outcome.figure(&name, value);
@@ -196,7 +203,7 @@ impl S6 {
                 Ok(m) => measured.push((format!("{name}, f64"), m)),
                 Err(e) => return Outcome::undecided("S6", format!("out of range: {e}")),
             }
-            // What f32 cannot represent at all is out of its range, not a failure.
+            // What f32 cannot represent at all is out of its range, not a failure; it counts as no row.
             if let Ok(m) = RoundTrip::measure_broken(&single, &x, error) {
                 measured.push((format!("{name}, f32"), m));
             }
