@@ -214,6 +214,36 @@ fn what_overflows_is_out_of_range() {
     }
 }
 
+/// What counts as resolved does not depend on the units of the data.
+#[test]
+fn round_trips_are_seen_in_the_units_of_the_rows() {
+    let x = normal(40, 3, 2);
+    let core = flow(5, 3, 0.3, 7);
+    let behind = |unit: f64| {
+        let mut flow = core.clone();
+        flow.parameters_mut()[0].data.iter_mut().for_each(|v| *v *= unit);
+        flow.parameters_mut()[1].data.iter_mut().for_each(|v| *v *= unit);
+        RoundTrip::measure(&flow, &x.map(|v| unit * v)).unwrap().ratios()
+    };
+    // Powers of two: nothing else rounds. The squares of the smallest vanish.
+    let (plain, small, large) = (behind(1.0), behind(2.0_f64.powi(-600)), behind(2.0_f64.powi(600)));
+    assert!(plain.2 == 40 && plain.0 > 0.0);
+    for (ratio, _, rows, _) in [small, large] {
+        assert_eq!(rows, plain.2);
+        assert!((ratio / plain.0 - 1.0).abs() < 1e-9, "{ratio} {}", plain.0);
+    }
+    // Rows of 1e-9 whose way back may be off by more than they are: a generate that returns zeros is not let through.
+    let mut lost = RoundTrip::measure(&core.cast::<f32>(), &x).unwrap();
+    for i in 0..40 {
+        (lost.norm[i], lost.error[i], lost.passages[i].round_trip) = (1e-9, 1e-9, 0.1);
+    }
+    assert_eq!(lost.ratios().2, 0);
+    // One row at the origin is seen in the units of the others.
+    let mut origin = RoundTrip::measure(&core, &x).unwrap();
+    origin.norm[3] = 0.0;
+    assert_eq!(origin.ratios().2, 40);
+}
+
 #[test]
 fn a_wrong_gradient_or_moment_fails() {
     for kind in [0, 2, 5] {

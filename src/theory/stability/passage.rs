@@ -134,7 +134,7 @@ pub fn passages(flow: &Flow<f64>, x: &Matrix<f64>) -> Result<Vec<Passage>, Error
     }
     let finish = |i: usize| {
         let condition = forth[i].norm() * back[i].norm();
-        let round_trip = bound[i].iter().map(|v| v * v).sum::<f64>().sqrt();
+        let round_trip = bound[i].iter().copied().fold(0.0, f64::hypot);
         Passage { round_trip, log_det: log_det[i] + 6.0 * c * (d as f64).sqrt() * condition, condition }
     };
     Ok((0..n).map(finish).collect())

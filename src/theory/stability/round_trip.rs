@@ -16,7 +16,7 @@ pub struct S6;
 
 /// First-order bounds are taken at this multiple, for what is of second order.
 const SAFETY: f64 = 2.0;
-/// Where the bound exceeds this share of the row, the precision resolves nothing: saturated.
+/// Where the bound exceeds this share of the row, or of the median row if that is larger, the precision resolves nothing: saturated.
 const RESOLVED: f64 = 1e-2;
 /// The like for log-determinants, in nats.
 const RESOLVED_NATS: f64 = 0.1;
@@ -84,9 +84,8 @@ impl RoundTrip {
                 continue;
             }
             let row = wide.row(i);
-            let square = |v: f64| v * v;
-            out.norm.push(row.iter().map(|&v| square(v)).sum::<f64>().sqrt());
-            out.error.push(row.iter().zip(returned).map(|(x, b)| square(x - b.f64())).sum::<f64>().sqrt());
+            out.norm.push(norm(row.iter().copied()));
+            out.error.push(norm(row.iter().zip(returned).map(|(x, b)| x - b.f64())));
             let lu = slogdet(&jacobian).map_or(f64::NAN, |(_, l)| l.f64());
             let svd = singular_values(&jacobian)?.iter().map(|s| s.f64().ln()).sum();
             out.log_det.push([sums[i].f64(), lu, svd]);
@@ -100,10 +99,11 @@ impl RoundTrip {
     pub fn ratios(&self) -> (f64, f64, usize, usize) {
         let (mut trip, mut det, mut trips, mut dets) = (0.0_f64, 0.0_f64, 0, 0);
         let larger = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
+        let median = self.median_norm();
         for (i, p) in self.passages.iter().enumerate() {
             let bound = SAFETY * self.eps * p.round_trip;
-            // A row whose square overflows has no norm to compare with.
-            if self.norm[i].is_finite() && bound <= RESOLVED * (1.0 + self.norm[i]) {
+            // A row whose norm overflows is nothing to compare with.
+            if self.norm[i].is_finite() && bound <= RESOLVED * self.norm[i].max(median) {
                 trip = larger(trip, self.error[i] / bound.max(f64::MIN_POSITIVE));
                 trips += 1;
             }
@@ -116,6 +116,18 @@ impl RoundTrip {
         }
         (trip, det, trips, dets)
     }
+
+    /// The size of the rows, in whose units a row near the origin is seen; 0 if there are none.
+    fn median_norm(&self) -> f64 {
+        let mut norms: Vec<f64> = self.norm.iter().copied().filter(|n| n.is_finite()).collect();
+        norms.sort_by(f64::total_cmp);
+        norms.get(norms.len() / 2).copied().unwrap_or(0.0)
+    }
+}
+
+/// Euclidean norm; squares of finite numbers may overflow, or vanish.
+fn norm(v: impl Iterator<Item = f64>) -> f64 {
+    v.fold(0.0, f64::hypot)
 }
 
 impl S6 {
