@@ -117,6 +117,11 @@ fn a_flow_without_its_curvature_terms_fails() {
     let good = e.unwrap().unwrap();
     let judge = |e: NoiseExpansion| S4::judge(&[e], 1e-6, 5, 0.01).verdict;
     assert_eq!(judge(good.clone()), Verdict::Holds);
+    // One point in three is not enough to hold, and enough to fail.
+    let open = NoiseExpansion { floor: vec![1.0; good.floor.len()], ..good.clone() };
+    let among = |one: &NoiseExpansion| S4::judge(&[open.clone(), one.clone(), open.clone()], 1e-6, 5, 0.01);
+    says(&among(&good), "1 of 3 points decided");
+    assert_eq!(among(&NoiseExpansion { bend: 0.0, ..good.clone() }).verdict, Verdict::Fails);
     assert_eq!(judge(NoiseExpansion { bend: 0.0, ..good.clone() }), Verdict::Fails);
     assert_eq!(judge(NoiseExpansion { log_det: good.log_det + 1e-3, ..good.clone() }), Verdict::Fails);
     assert_eq!(judge(NoiseExpansion { norm: 1.0001 * good.norm, ..good }), Verdict::Fails);

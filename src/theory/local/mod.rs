@@ -44,6 +44,7 @@ pub use rule::{Neighbourhood, Rule};
 pub use sandwich::Sandwich;
 pub use second_order::{Directional, SecondOrder, directional};
 pub use series::{Cubature, RADII, Series, radii, series};
+pub(crate) use spread::combine;
 pub use spread::{LocalCovarianceOrder, Orders};
 pub use student::{Blocks, t_quantile};
 pub use surroundings::{Frame, Slopes, Surroundings};

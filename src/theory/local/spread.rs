@@ -57,15 +57,25 @@ pub(super) fn plan(flow: &Flow<f64>) -> (Cubature, usize) {
     }
 }
 
-/// All points pass, one fails, or none says anything.
-pub(super) fn combine(verdicts: &[Verdict]) -> Verdict {
+/// The verdict on all points: fails if one does, holds if at least half of them are decided, and is undecided otherwise, for the reason of
+/// the first that is.
+pub(crate) fn combine(verdicts: &[Verdict]) -> Verdict {
     if verdicts.contains(&Verdict::Fails) {
         return Verdict::Fails;
     }
-    if verdicts.contains(&Verdict::Holds) {
-        return Verdict::Holds;
+    let open = verdicts.iter().find_map(|v| match v {
+        Verdict::Undecided(why) => Some(why),
+        _ => None,
+    });
+    let held = verdicts.iter().filter(|v| **v == Verdict::Holds).count();
+    match open {
+        None if held == 0 => Verdict::Undecided("no point to check it at".to_owned()),
+        Some(why) if held == 0 => Verdict::Undecided(why.clone()),
+        Some(why) if 2 * held < verdicts.len() => {
+            Verdict::Undecided(format!("{held} of {} points decided: {why}", verdicts.len()))
+        }
+        _ => Verdict::Holds,
     }
-    verdicts.first().cloned().unwrap_or_else(|| Verdict::Undecided("no point to check it at".to_owned()))
 }
 
 impl LocalCovarianceOrder {
@@ -185,5 +195,24 @@ impl Claim for LocalCovarianceOrder {
 
     fn check_broken(&self, cx: &Context<'_>, error: &JacobianError) -> Option<Outcome> {
         Some(Self::run(cx, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One point does not speak for the others, and one that fails is enough.
+    #[test]
+    fn half_of_the_points_decide() {
+        let open = || Verdict::Undecided("a kink".to_owned());
+        let (holds, fails) = (Verdict::Holds, Verdict::Fails);
+        assert_eq!(combine(&[holds.clone(), open()]), holds);
+        assert_eq!(combine(&[open(), holds.clone(), holds.clone(), open()]), holds);
+        assert_eq!(combine(&[open(), fails.clone(), holds.clone()]), fails);
+        let few = combine(&[open(), holds, open(), open()]);
+        assert_eq!(few, Verdict::Undecided("1 of 4 points decided: a kink".to_owned()));
+        assert_eq!(combine(&[open(), open()]), open());
+        assert!(matches!(combine(&[]), Verdict::Undecided(_)));
     }
 }

@@ -4,7 +4,7 @@ use super::virial::in_training_units;
 use crate::flow::base::LN_2PI;
 use crate::flow::{Error, Flow, Layer, Smoothness};
 use crate::theory::local::{
-    Cubature, Evaluator, Map, Neighbourhood, Order, Rule, radii, random_directions, rounding,
+    Cubature, Evaluator, Map, Neighbourhood, Order, Rule, combine, radii, random_directions, rounding,
 };
 use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape, Verdict, alarm};
 use eigenflow_autodiff::{Program, Recorder, Var};
@@ -258,13 +258,7 @@ impl S4 {
             .figure("penalty", penalty)
             .figure("curvature", curvature)
             .chart(chart(found, slope));
-        outcome.verdict = if verdicts.contains(&Verdict::Fails) {
-            Verdict::Fails
-        } else if decided > 0 {
-            Verdict::Holds
-        } else {
-            verdicts[0].clone()
-        };
+        outcome.verdict = combine(&verdicts);
         outcome
     }
 }
