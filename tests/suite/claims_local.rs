@@ -309,6 +309,16 @@ fn what_is_no_gauge_fails() {
     assert_eq!(Gauge::judge(&good, &Verdict::Fails).verdict, Verdict::Fails);
     let columns = Comparison { columns: 1.5, ..good };
     assert_eq!(Gauge::judge(&columns, &Verdict::Holds).verdict, Verdict::Fails);
+    // Condition 1e14: the log-density is known to nats, and what it does not resolve does not hold.
+    let (c, s) = (0.6, 0.8);
+    let mut ill = Flow::<f64>::new(vec![Affine::new(3, Form::Full).into()], 0, 0).unwrap();
+    let mixed = [1e14 * c * c + s * s, 1e14 * c * s - c * s, 1e14 * s * s + c * c];
+    ill.parameters_mut()[0].data = vec![mixed[0], mixed[1], 0.0, mixed[1], mixed[2], 0.0, 0.0, 0.0, 1.0];
+    let x = ill.sample(6, 1.0, 2).unwrap();
+    let blind = Comparison::measure(&ill, &PolarShear { dim: 3, twist: 0.3 }.into(), &x).unwrap();
+    assert_eq!(blind.resolved, 0, "{blind:?}");
+    let said = Gauge::judge(&blind, &Verdict::Holds).verdict;
+    assert!(matches!(&said, Verdict::Undecided(why) if why.starts_with("out of range")), "{said:?}");
 }
 
 /// The sandwich, Stein's identity and the two-point identity hold on every flow, sheets included.

@@ -16,6 +16,8 @@ pub struct Gauge;
 
 /// Angle over squared radius of the shear.
 const TWIST: f64 = 0.3;
+/// Rows whose rounding exceeds this, in nats, say nothing of the log-density.
+const USELESS: f64 = 0.1;
 /// A change of the local covariance by less than this part is none.
 const CHANGED: f64 = 0.01;
 /// Standard deviations of measured noise that bound it, and roundings of one product.
@@ -29,6 +31,8 @@ pub struct Comparison {
     pub density: f64,
     /// That difference in nats, and its rounding, where the ratio is largest.
     pub nats: (f64, f64),
+    /// Rows whose log-densities are known to 0.1 nats; the others are left out.
+    pub resolved: usize,
     /// The largest error over its rounding of the first two columns of `J_g'`, against `J_g Dh⁻¹` with the Jacobian of `h` alone.
     pub columns: f64,
     /// At each row, by how much the part of `J_g J_gᵀ` that two latents span moves, relative to itself.
@@ -62,14 +66,18 @@ impl Comparison {
         let (sheared, h) = (flow.followed_by(layer.clone())?, Flow::new(vec![layer.clone()], 0, 0)?);
         let (before, after) = (flow.log_density(x)?, sheared.log_density(x)?);
         let (known, also) = (log_density_error(flow, x)?, log_density_error(&sheared, x)?);
-        let mut out = Self { density: 0.0, nats: (0.0, 0.0), columns: 0.0, change: Vec::new() };
+        let mut out = Self { density: 0.0, nats: (0.0, 0.0), resolved: 0, columns: 0.0, change: Vec::new() };
         let there = sheared.normalize(x)?.0;
         let here = h.generate(&there)?;
         let axes = Matrix::from_fn(2, d, |i, j| f64::from(u8::from(i == j)));
         for row in 0..x.rows() {
             let (off, rounding) = ((after[row] - before[row]).abs(), 4.0 * (known[row] + also[row]));
-            if !out.density.is_nan() && !(off / rounding <= out.density) {
-                (out.density, out.nats) = (off / rounding, (off, rounding));
+            // Rounding that is not a number is no excuse.
+            if !(rounding > USELESS) {
+                out.resolved += 1;
+                if !out.density.is_nan() && !(off / rounding <= out.density) {
+                    (out.density, out.nats) = (off / rounding, (off, rounding));
+                }
             }
             let at = |z: &Matrix<f64>| Matrix::new(1, d, z.row(row).to_vec());
             // The rows of `moved` are Dh⁻¹ e_1 and Dh⁻¹ e_2.
@@ -113,6 +121,9 @@ impl Gauge {
         let mut outcome = Outcome::decide("G5", larger(comparison.density, comparison.columns), 1.0);
         outcome.verdict = match (&outcome.verdict, second_order) {
             (Verdict::Fails, _) | (_, Verdict::Fails) => Verdict::Fails,
+            _ if comparison.resolved == 0 => {
+                Verdict::Undecided("out of range: rounding hides the log-density of every row".to_owned())
+            }
             _ if !(largest > CHANGED) => Verdict::Undecided("requires latents off the origin".to_owned()),
             (_, Verdict::Undecided(why)) => Verdict::Undecided(why.clone()),
             _ => Verdict::Holds,
@@ -130,6 +141,7 @@ impl Gauge {
             .figure("columns", comparison.columns)
             .figure("largest_change", largest)
             .figure("points", comparison.change.len() as f64)
+            .figure("log_densities_resolved", comparison.resolved as f64)
     }
 
     fn decide(cx: &Context<'_>, error: &JacobianError) -> Result<Outcome, Error> {
