@@ -2,7 +2,7 @@
 
 use eigenflow::components::components;
 use eigenflow::flow::bijections::{
-    Affine, Asinh, Banana, Form, PolarShear, Prelu, SCurveTube, Sinh, SinhArcsinh, SwissRoll,
+    Affine, Asinh, Banana, Form, PolarShear, Prelu, SCurveTube, Sinh, SinhArcsinh, Standardize, SwissRoll,
 };
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
@@ -350,6 +350,22 @@ fn global_moments_hold() {
     // A linear map: everything agrees.
     let linear = check(&flows[3], "G3", 1);
     assert!((linear.figures["linearity_ratio"].as_f64().unwrap() - 1.0).abs() < 0.2, "{linear:?}");
+    // Columns whose squares overflow, or vanish, in their own units: nothing changes.
+    let core = preset(Name::Realnvp, Some(Nonlinearity::Silu), 2, 1);
+    let ratio = |units: [f64; 2]| {
+        let mut layers = vec![Standardize { dim: 2 }.into()];
+        layers.extend(core.layers().iter().cloned());
+        let mut flow = Flow::<f64>::new(layers, 1, 0).unwrap();
+        flow.replace(1, &core);
+        flow.parameters_mut()[1].data = units.to_vec();
+        let o = check(&flow, "G3", 1);
+        assert_eq!(o.verdict, Verdict::Holds, "{units:?}: {o:#?}");
+        o.figures["linearity_ratio"].as_f64().unwrap()
+    };
+    let plain = ratio([1.0, 1.0]);
+    for units in [[1e-170, 1e-170], [1e170, 1.0], [1e160, 1e-160]] {
+        assert!((ratio(units) / plain - 1.0).abs() < 1e-9, "{units:?}");
+    }
     // Two stacked exponentials have no moments.
     let heavy = preset(Name::Paper, Some(Nonlinearity::Sinh), 2, 0);
     assert_eq!(check(&heavy, "G3", 0).verdict, Verdict::Undecided("requires finite moments".to_owned()));

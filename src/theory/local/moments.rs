@@ -65,10 +65,16 @@ impl Directions {
         let m = d.min(if d > WIDE { DIRECTIONS / 2 } else { DIRECTIONS });
         let pilot = flow.sample(PILOT, 1.0, seed ^ 1)?;
         let unit = |j: usize| {
-            let column = pilot.col(j);
+            let mut column = pilot.col(j);
+            // Scaled first: squares of finite numbers may overflow, or vanish.
+            let largest = column.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+            if largest == 0.0 {
+                return 1.0;
+            }
+            column.iter_mut().for_each(|v| *v /= largest);
             let mean = column.iter().sum::<f64>() / PILOT as f64;
             let variance = column.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / PILOT as f64;
-            if variance > 0.0 { variance.sqrt().recip() } else { 1.0 }
+            if variance > 0.0 { variance.sqrt().recip() / largest } else { largest.recip() }
         };
         let units: Vec<f64> = (0..d).map(unit).collect();
         let q = random_directions(m, d, seed)?;
