@@ -1,6 +1,7 @@
 //! `verify [DATA]`: takes a model or trains one, and checks every claim that applies.
 
 mod check;
+mod gap;
 mod given;
 mod polished;
 mod rows;

@@ -1,13 +1,9 @@
-//! The rows that are verified on: whole numbers spread, and draws beyond them where their density is known.
+//! The rows that are verified on: whole numbers spread.
 
 use crate::cli::parts::Parts;
-use crate::data::{Source, Table};
-use crate::flow::Flow;
 use crate::random::generator;
 use rand::RngExt;
 
-/// Fresh draws for the gap to a known density.
-const FRESH: usize = 200_000;
 /// Integers with at most this many values are counts or grey levels, not measurements.
 const LEVELS: usize = 257;
 
@@ -37,46 +33,10 @@ pub(super) fn dequantise(seed: u64, parts: &mut Parts, notes: &mut Vec<String>) 
     );
 }
 
-/// The paired gap to a known true density on fresh draws: the fit's Kullback-Leibler divergence.
-pub(super) fn gap_to_truth(
-    source: &Source,
-    training: &Table,
-    flow: &Flow<f64>,
-    seed: u64,
-    quick: bool,
-) -> Option<String> {
-    let Source::Builtin(set, parameters) = source else { return None };
-    let n = if quick { FRESH / 10 } else { FRESH };
-    // Rows beyond those of the data: another seed.
-    let fresh = crate::random::hash_words(seed, [parameters.seed(), 1]);
-    let (n_text, noise, fresh) = (n.to_string(), parameters.real("noise").to_string(), fresh.to_string());
-    let given = [("n", n_text.as_str()), ("noise", noise.as_str()), ("seed", fresh.as_str())];
-    let draws = set.parameters_from(given).ok()?;
-    // Only a known density is worth the draws.
-    let one = set.make(&set.parameters_from([("n", "1")]).ok()?).ok()?;
-    if one.names != training.names || set.log_densities(&draws, &one.values).is_none() {
-        return None;
-    }
-    let rows = set.make(&draws).ok()?;
-    let truth = set.log_densities(&draws, &rows.values)?;
-    let model = flow.log_density(&rows.values).ok()?;
-    let gaps: Vec<f64> = truth.iter().zip(&model).map(|(t, m)| t - m).collect();
-    let (mean, error) = mean_and_error(&gaps);
-    Some(format!("gap to the true density: {mean:.4} ± {error:.4} nats a row on {n} fresh draws, paired"))
-}
-
-/// Mean and its standard error.
-fn mean_and_error(x: &[f64]) -> (f64, f64) {
-    let n = x.len() as f64;
-    let mean = x.iter().sum::<f64>() / n;
-    let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
-    (mean, (variance / n).sqrt())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Dtype;
+    use crate::data::{Dtype, Table};
     use crate::flow::Variable;
     use eigenflow_linalg::Matrix;
 
@@ -113,10 +73,5 @@ mod tests {
         parts.training.integer[0] = false;
         dequantise(3, &mut parts, &mut notes);
         assert!(notes.len() == 1 && parts.training.values[(1, 0)].to_bits() == 1.0_f64.to_bits());
-    }
-
-    #[test]
-    fn errors_of_means() {
-        assert_eq!(mean_and_error(&[1.0, 3.0]), (2.0, 1.0));
     }
 }

@@ -2,9 +2,10 @@
 
 use super::Arguments;
 use super::check::{check, show, tell};
+use super::gap::Gap;
 use super::given::Conditional;
 use super::polished::{is_polished, polished};
-use super::rows::{dequantise, gap_to_truth};
+use super::rows::dequantise;
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::parts::{Parts, check_support};
@@ -104,7 +105,8 @@ pub(super) fn trained(
         let sections = conditional.sections(s, a, ids, &model.flow.contexts(x), Some(rows))?;
         return Ok((sections, model));
     }
-    notes.extend(gap_to_truth(&data.parse()?, &training, &model.flow, s.seed(), a.quick));
+    let gap = Gap::measure(&data.parse()?, &training, &model.flow, s.seed(), a.quick);
+    notes.extend(gap.map(|g| g.note()));
     let cx = Context {
         flow: &model.flow,
         training: Some(&training.values),
@@ -115,6 +117,7 @@ pub(super) fn trained(
         quick: a.quick,
     };
     let mut section = check(&training.source, ids, &cx, notes, s, a.power);
+    section.checks.extend(gap.and_then(|g| g.failure()));
     show(&mut section, &cx, &training.values, &training.names, record.as_ref());
     let wanted = a.stability || (prepared.null_directions > 0 && !a.quick);
     let study = match &held {
