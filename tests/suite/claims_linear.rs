@@ -1,11 +1,12 @@
 //! The linear claims: random instances hold, broken ones fail.
 
+use eigenflow::data::{Selection, Source};
 use eigenflow::flow::bijections::{Affine, Coupling, Form, Permutation, Sinh};
 use eigenflow::flow::conditioner::Activation;
 use eigenflow::flow::{Flow, Layer};
 use eigenflow::random::generator;
 use eigenflow::theory::linear::{
-    L1, L2, L3, L4, L5, L6, L7, L8, Optimum, Stack, fit_rows, noise_law, scaled,
+    L1, L2, L3, L4, L5, L6, L7, L8, Optimum, Path, Stack, fit_rows, noise_law, scaled,
 };
 use eigenflow::theory::{Claim, Context, Outcome, Verdict};
 use eigenflow_linalg::Matrix;
@@ -189,6 +190,32 @@ fn scaling_null_directions_gains_their_number() {
     holds(&noise_law(6, 0, 1, 0.0));
     fails(&noise_law(5, 2, 1, 0.1));
     fails(&noise_law(5, 2, 1, -2.0 * 3.0));
+}
+
+fn s_curve(noise: f64, n: usize) -> Matrix<f64> {
+    let source = format!("builtin:s-curve?n={n}&noise={noise}&seed=3").parse::<Source>().unwrap();
+    source.load(&Selection::default()).unwrap().values
+}
+
+/// The best linear flow on the S-curve: the oracle figures from its covariance, and fits on draws within four standard errors of them.
+#[test]
+fn linear_oracle_figures_of_the_s_curve() {
+    let without_noise = [1.091_149, 1.0 / 3.0, 0.172_575];
+    for (noise, figure) in [(0.2, 3.0516), (0.1, 2.9202), (0.05, 2.8847), (0.02, 2.8746)] {
+        // Noise adds its variance to each eigenvalue, as 2α does.
+        let exact = -Path(&without_noise).penalised(0.5 * noise * noise);
+        assert!((exact - figure).abs() <= 0.6e-4, "{noise}: {exact}");
+        let optimum = fit_rows("L2", s_curve(noise, 50_000), 0.0, 1).unwrap();
+        let losses = optimum.flow.log_density(&optimum.rows).unwrap();
+        let n = losses.len() as f64;
+        let mean = -losses.iter().sum::<f64>() / n;
+        // The loss is ½ (log det Σ_n + …): to first order its error is that of the mean of ½ |f|², row by row.
+        let error = (losses.iter().map(|l| (l + mean).powi(2)).sum::<f64>() / n / n).sqrt();
+        assert!((mean - exact).abs() <= 4.0 * error, "{noise}: {mean} ± {error}, {exact}");
+        // Another noise is refuted.
+        let other = -Path(&without_noise).penalised(0.5 * (noise + 0.1).powi(2));
+        assert!((mean - other).abs() > 4.0 * error, "{noise}: {mean} ± {error}, {other}");
+    }
 }
 
 #[test]
