@@ -1,5 +1,6 @@
 //! The linear claims: random instances hold, broken ones fail.
 
+use eigenflow::data::builtin::{s_curve_entropy, s_curve_log_densities};
 use eigenflow::data::{Selection, Source};
 use eigenflow::flow::bijections::{Affine, Coupling, Form, Permutation, Sinh};
 use eigenflow::flow::conditioner::Activation;
@@ -14,6 +15,7 @@ use eigenflow_linalg::qr::qr;
 use proptest::prelude::*;
 use rand::RngExt;
 use rand_distr::StandardNormal;
+use std::f64::consts::{E, PI, TAU};
 
 /// Rows `μ + Q Λ^{1/2} ε` with variances spread geometrically from 1 down to `1 / condition`; the last `null`
 /// directions are left out.
@@ -215,6 +217,35 @@ fn linear_oracle_figures_of_the_s_curve() {
         // Another noise is refuted.
         let other = -Path(&without_noise).penalised(0.5 * (noise + 0.1).powi(2));
         assert!((mean - other).abs() > 4.0 * error, "{noise}: {mean} ± {error}, {other}");
+    }
+}
+
+/// L6 on a curved sheet: the loss of the true density, mean `-log p` over fresh draws with the noise `σ`, falls by `D - d = 1` for each unit
+/// of `log σ`, and by `A (σ_a - σ_b)` more between two noises (`A = -∫Φ log Φ`, both ends of the width). The same draws at each noise, paired.
+#[test]
+fn noise_on_the_s_curve_has_the_slope_of_its_null_directions() {
+    let a = 0.903_197;
+    let noises = [0.1, 0.03, 0.01, 0.003, 0.001];
+    let losses = noises.map(|noise| s_curve_log_densities(&s_curve(noise, 20_000), noise).unwrap());
+    // What the law leaves out is of second order in the noise: known by quadrature at the largest.
+    let tau_e = (TAU * E).ln();
+    let law = tau_e + (0.45 * PI).ln() + 2.0_f64.ln() + 0.1_f64.ln() + 0.1 * a;
+    let second = 100.0 * (s_curve_entropy(0.1).unwrap() - law).abs();
+    for k in 0..noises.len() - 1 {
+        let (high, low) = (noises[k], noises[k + 1]);
+        let step: f64 = (high / low).ln();
+        let pairs = losses[k].iter().zip(&losses[k + 1]);
+        let slopes: Vec<f64> = pairs.map(|(high, low)| (low - high) / step).collect();
+        let n = slopes.len() as f64;
+        let mean = slopes.iter().sum::<f64>() / n;
+        let error = (slopes.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / n / n).sqrt();
+        let (predicted, allowed) = (1.0 + a * (high - low) / step, 4.0 * error + second * high * high / step);
+        println!("{high} to {low}: {mean:.5} ± {error:.5}, predicted {predicted:.5}");
+        assert!((mean - predicted).abs() <= allowed, "{high} to {low}: {mean} {predicted} {allowed}");
+        // The slope of another dimension is refuted, and so is a loss that is off by a tenth of log σ.
+        for wrong in [predicted - 1.0, predicted + 1.0, predicted + 0.1] {
+            assert!((mean - wrong).abs() > allowed, "{high} to {low}: {mean} {wrong} {allowed}");
+        }
     }
 }
 
