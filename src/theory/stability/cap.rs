@@ -7,7 +7,7 @@ use crate::jacobian::{Direction, Route, jacobians};
 use crate::theory::claim::LARGEST;
 use crate::theory::power::JacobianError;
 use crate::theory::tolerance::{gamma, larger};
-use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape};
+use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape, Verdict};
 use crate::train::polish::output_affine;
 use eigenflow_linalg::Matrix;
 use std::f64::consts::{PI, TAU};
@@ -44,12 +44,13 @@ impl S5 {
         0.5 * d * (norm / (TAU * d)).ln()
     }
 
-    /// The verdict on measurements, and on what is certified of the training set, if anything is.
+    /// The verdict on measurements, and on what is certified of the training set: nothing at `α = 0`, where there are no mean caps; without a
+    /// certificate at `α > 0` what would hold is undecided, with the reason.
     ///
     /// The virial identity's trace is `E‖f‖² + 2αE‖J‖² = D`, so `E‖J‖² <= D/2α`; Jensen's inequality makes of the cap
     /// `E log p <= -(D/2) log 4πα`, Markov's `P(p >= (t²/4πα)^{D/2}) <= 1/t²`. All three are of the empirical measure of the
     /// training rows: no sampling error, only the slack of the identity.
-    pub fn judge(measured: &[Density], certified: Result<Certified, String>) -> Outcome {
+    pub fn judge(measured: &[Density], certified: Result<Option<Certified>, String>) -> Outcome {
         let (mut worst, mut least, mut points) = (f64::NEG_INFINITY, f64::INFINITY, 0_usize);
         let (mut at, mut log_p) = (Vec::new(), Vec::new());
         for m in measured {
@@ -69,9 +70,11 @@ impl S5 {
         }
         let mut text = format!("least slack {least:.3e} nats at {points} points");
         let mut figures = vec![("least_slack", least), ("points", points as f64)];
+        let mut open = None;
         match certified {
-            Err(why) => text = format!("{text}; mean caps undecided: {why}"),
-            Ok(c) => {
+            Ok(None) => {}
+            Err(why) => open = Some(why),
+            Ok(Some(c)) => {
                 let (ratio, mean_norm, mean_log_p) = c.violation();
                 worst = larger(worst, ratio);
                 let (d, alpha) = (c.rows.dim as f64, c.alpha);
@@ -109,6 +112,10 @@ impl S5 {
             .chart(chart);
         for (name, value) in figures {
             outcome = outcome.figure(name, value);
+        }
+        // Half of the claim is not the claim.
+        if let (Verdict::Holds, Some(why)) = (&outcome.verdict, open) {
+            outcome.verdict = Verdict::Undecided(format!("the cap holds; of its mean under α: {why}"));
         }
         outcome
     }
@@ -151,10 +158,10 @@ fn whole(core: &Flow<f64>, x: &Matrix<f64>) -> Result<Density, Error> {
     Ok(Density { dim: d, rounding: vec![0.0; log_p.len()], log_p, norm })
 }
 
-/// What is certified of the training set, or why nothing is.
-fn certified(cx: &Context<'_>) -> Result<Certified, String> {
+/// What is certified of the training set, or why nothing is; `None` without a penalty.
+fn certified(cx: &Context<'_>) -> Result<Option<Certified>, String> {
     if cx.alpha <= 0.0 {
-        return Err("requires α > 0".to_owned());
+        return Ok(None);
     }
     if cx.other_regularisers {
         return Err("requires training without other regularisers".to_owned());
@@ -177,7 +184,8 @@ fn certified(cx: &Context<'_>) -> Result<Certified, String> {
         }
         let core = cx.flow.part(cx.flow.core())?;
         let rows = whole(&core, &x)?;
-        Ok::<_, Error>(Ok(Certified { alpha: cx.alpha, slack, linear: cx.flow.core().len() == 1, rows }))
+        let linear = cx.flow.core().len() == 1;
+        Ok::<_, Error>(Ok(Some(Certified { alpha: cx.alpha, slack, linear, rows })))
     };
     run().unwrap_or_else(|e| Err(format!("out of range: {e}")))
 }
