@@ -3,6 +3,7 @@
 use eigenflow::flow::bijections::{Affine, Form};
 use eigenflow::flow::presets::{Name, Nonlinearity, Preset};
 use eigenflow::flow::{Flow, Smoothness};
+use eigenflow::jacobian::{Direction, Route, jacobians};
 use eigenflow::random::generator;
 use eigenflow::theory::local::{Cubature, Map, Neighbourhood, Order};
 use eigenflow::theory::power::{JacobianError, power};
@@ -170,8 +171,14 @@ fn effective_dimension_of_stationary_flows() {
             let mut nan = bad;
             nan.square = f64::NAN;
             assert_eq!(S3::judge(&nan, m.stationary, m.rounding).verdict, Verdict::Fails);
-            // Estimated along random signs: the same mean within its error.
+            // By the pull, to the bit: the moments that it is compared with are pushed.
             let exact = EffectiveDimension::measure(&flow, &x, alpha, false, 0).unwrap();
+            let pulled = jacobians(&flow, &x, Direction::Normalize, Route::Pull).unwrap();
+            for (i, value) in exact.values.iter().enumerate() {
+                let norm: f64 = pulled.get(i).iter().map(|v| v * v).sum();
+                assert_eq!(value.to_bits(), (3.0 - 2.0 * alpha * norm).to_bits());
+            }
+            // Estimated along random signs: the same mean within its error.
             let estimate = EffectiveDimension::measure(&flow, &x, alpha, true, 0).unwrap();
             assert!((exact.mean().0 - estimate.mean().0).abs() <= 6.0 * estimate.mean().1);
         }

@@ -1,9 +1,10 @@
 //! S5: a small Jacobian caps the density.
 
 use super::bound::Density;
+use super::dimension::squared_norms;
 use super::virial::{self, Moments};
 use crate::flow::{Error, Flow};
-use crate::jacobian::{Direction, Route, jacobians};
+use crate::jacobian::Route;
 use crate::theory::claim::LARGEST;
 use crate::theory::power::JacobianError;
 use crate::theory::tolerance::{gamma, larger};
@@ -19,8 +20,6 @@ pub struct S5;
 
 /// Points of the chart.
 const DRAWN: usize = 400;
-/// Rows whose Jacobians are held at a time.
-const CHUNK: usize = 256;
 /// Factors `t²` of Markov's inequality.
 const FACTORS: [f64; 3] = [2.0, 10.0, 100.0];
 
@@ -148,14 +147,8 @@ impl Certified {
 
 /// Log-densities and norms of all rows, without their rounding.
 fn whole(core: &Flow<f64>, x: &Matrix<f64>) -> Result<Density, Error> {
-    let (n, d) = x.shape();
-    let (log_p, mut norm) = (core.log_density(x)?, Vec::with_capacity(n));
-    for chunk in x.data().chunks(CHUNK * d) {
-        let rows = Matrix::new(chunk.len() / d, d, chunk.to_vec());
-        let j = jacobians(core, &rows, Direction::Normalize, Route::Push)?;
-        norm.extend((0..rows.rows()).map(|i| j.get(i).iter().map(|v| v * v).sum::<f64>()));
-    }
-    Ok(Density { dim: d, rounding: vec![0.0; log_p.len()], log_p, norm })
+    let (log_p, norm) = (core.log_density(x)?, squared_norms(core, x, Route::Push)?);
+    Ok(Density { dim: core.dim(), rounding: vec![0.0; log_p.len()], log_p, norm })
 }
 
 /// What is certified of the training set, or why nothing is; `None` without a penalty.

@@ -3,6 +3,7 @@
 use super::virial::{Moments, STATIONARY, WORK, in_training_units, jacobian_work, rows};
 use crate::dimension::jacobian_norms;
 use crate::flow::{Error, Flow};
+use crate::jacobian::{Direction, Route, jacobians};
 use crate::theory::{Axis, Chart, Claim, Context, Outcome, Shape};
 use crate::train::polish::output_affine;
 use eigenflow_linalg::Matrix;
@@ -13,6 +14,8 @@ pub struct S3;
 
 /// Rows whose `‖J‖²` is estimated where there are too many columns for all of it.
 const ESTIMATED: usize = 4096;
+/// Numbers of a block of Jacobians in flight.
+const BLOCK: usize = 1 << 22;
 /// Quantiles that are shown.
 const QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
 
@@ -34,7 +37,7 @@ pub struct EffectiveDimension {
 impl EffectiveDimension {
     /// Measures the core of `flow` on rows in training units, `‖J‖²` exactly or (`estimated`) along one random sign vector a row.
     ///
-    /// Cost a row: a push of `D` tangents, or of one.
+    /// Cost a row: a pull of `D` cotangents, or a push of one tangent. The moments of the virial identity are pushed: `J` comes by two routes.
     ///
     /// # Errors
     /// As [`Flow::normalize`].
@@ -48,7 +51,11 @@ impl EffectiveDimension {
         let core = flow.part(flow.core())?;
         let (n, d) = rows.shape();
         let z = core.normalize(rows)?.0;
-        let norms = if alpha > 0.0 { jacobian_norms(&core, rows, estimated, seed)? } else { vec![0.0; n] };
+        let norms = match (alpha > 0.0, estimated) {
+            (false, _) => vec![0.0; n],
+            (true, false) => squared_norms(&core, rows, Route::Pull)?,
+            (true, true) => jacobian_norms(&core, rows, true, seed)?,
+        };
         let values = norms.iter().map(|norm| d as f64 - 2.0 * alpha * norm).collect();
         let square = z.data().iter().map(|v| v * v).sum::<f64>() / n.max(1) as f64;
         Ok(Self { dim: d, alpha, values, estimated, square })
@@ -61,6 +68,18 @@ impl EffectiveDimension {
         let square = self.values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
         (mean, (square / n).sqrt())
     }
+}
+
+/// `‖J(x)‖²_F` of each row from its exact Jacobian, a block of rows at a time.
+pub(super) fn squared_norms(core: &Flow<f64>, x: &Matrix<f64>, route: Route) -> Result<Vec<f64>, Error> {
+    let d = core.dim();
+    let mut norms = Vec::with_capacity(x.rows());
+    for block in x.data().chunks((BLOCK / (d * d)).max(1) * d) {
+        let rows = Matrix::new(block.len() / d, d, block.to_vec());
+        let j = jacobians(core, &rows, Direction::Normalize, route)?;
+        norms.extend((0..rows.rows()).map(|i| j.get(i).iter().map(|v| v * v).sum::<f64>()));
+    }
+    Ok(norms)
 }
 
 impl S3 {
