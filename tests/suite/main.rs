@@ -8,6 +8,8 @@ mod claims_fit;
 mod claims_held_out;
 mod claims_linear;
 mod claims_local;
+mod claims_moments;
+mod claims_round_trip;
 mod claims_stability;
 mod cli_columns;
 mod cli_commands;
