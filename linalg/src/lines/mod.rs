@@ -33,8 +33,10 @@ pub struct Right<'a, T> {
 /// Up to so many columns of a result come from dot products: below them a general product leaves its
 /// registers mostly empty (128 lines of 64 by 2 columns in f32: 2.4 µs by the general product, 0.5 by dots).
 const DOTS: usize = 4;
-/// Terms of a sum that a general product adds up at a time.
+/// Terms of a sum that a general product of many lines adds up at a time.
 const TERMS: usize = 512;
+/// Multiplications up to which a general product is a tiny one.
+const TINY: usize = 4096;
 
 impl<'a, T: Real> Right<'a, T> {
     /// `W` as it stands.
@@ -79,7 +81,7 @@ impl<'a, T: Real> Right<'a, T> {
 
     /// Numbers of scratch that [`times`] takes.
     pub fn scratch(rows: usize, cols: usize) -> usize {
-        2 * (rows + cols)
+        padded(rows.max(cols)) * (rows + cols)
     }
 }
 
@@ -138,32 +140,31 @@ fn product<T: Real>(
         let start = bias.map_or(Start::Zero, Start::Bias);
         return block::product(Product { y, x, left: Left::Plain, w: w.data, n, start });
     }
-    if let Some(bias) = bias {
-        y.chunks_exact_mut(n).for_each(|y| y.copy_from_slice(bias));
-    }
-    let accum = if bias.is_some() { Accum::Add } else { Accum::Replace };
-    // General products of many lines add longer sums up in parts, those of few lines do not: here all do.
-    let multiply = |mut y: MatMut<'_, T>, x: MatRef<'_, T>| {
-        for first in (0..k.max(1)).step_by(TERMS) {
-            let terms = TERMS.min(k - first);
-            let (x, w) = (x.subcols(first, terms), w.view().subrows(first, terms));
-            matmul(y.as_mut(), if first == 0 { accum } else { Accum::Add }, x, w, T::ONE, Par::Seq);
-        }
+    let multiply = |y: &mut [T], x: &[T], lines: usize| {
+        let (y, x) =
+            (MatMut::from_row_major_slice_mut(y, lines, n), MatRef::from_row_major_slice(x, lines, k));
+        matmul(y, Accum::Replace, x, w.view(), T::ONE, Par::Seq);
     };
-    if lines == 1 {
-        let (two, products) = scratch[..2 * (k + n)].split_at_mut(2 * k);
-        two.fill(T::ZERO);
-        two[..k].copy_from_slice(x);
-        products[..n].copy_from_slice(y);
-        products[n..].fill(T::ZERO);
-        multiply(
-            MatMut::from_row_major_slice_mut(&mut *products, 2, n),
-            MatRef::from_row_major_slice(two, 2, k),
-        );
-        y.copy_from_slice(&products[..n]);
+    let least = padded(k);
+    if lines == 1 || (k > TERMS && lines * n * k <= TINY) {
+        let (some, products) = scratch[..least * (k + n)].split_at_mut(least * k);
+        some[..lines * k].copy_from_slice(x);
+        some[lines * k..].fill(T::ZERO);
+        multiply(products, some, least);
+        y.copy_from_slice(&products[..lines * n]);
     } else {
-        multiply(MatMut::from_row_major_slice_mut(y, lines, n), MatRef::from_row_major_slice(x, lines, k));
+        multiply(y, x, lines);
     }
+    // Afterwards: kernels of few and of many lines start their sums differently where there is something to add to.
+    if let Some(bias) = bias {
+        y.chunks_exact_mut(n).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, &b)| *y += b));
+    }
+}
+
+/// Lines that a product of fewer is padded to: a general product takes other kernels for a vector, and, where sums are long, for a tiny product, which
+/// do not cut sums into parts.
+fn padded(k: usize) -> usize {
+    if k > TERMS { 8 } else { 2 }
 }
 
 /// Whether `X Wᵀ` of `k` terms and `n` columns takes less time if the numbers of `Wᵀ` are at hand ([`Right::either`]).
@@ -298,10 +299,22 @@ mod tests {
                     let mut scratch = vec![f32::NAN; Right::<f32>::scratch(rows, cols)];
                     let mut all = vec![0.0; 67 * n];
                     times(&mut all, &x, 67, right, &mut scratch);
+                    let (bias, mut moved) = (&x[..n], vec![0.0; 67 * n]);
+                    affine(&mut moved, &x, 67, right, bias, &mut scratch);
+                    let mut few = vec![0.0; 3 * n];
+                    times(&mut few, &x[..3 * k], 3, right, &mut scratch);
+                    assert_eq!(few, all[..3 * n], "{k} {n} {transpose}, three lines");
                     for line in [0, 13, 66] {
                         let mut one = vec![0.0; n];
                         times(&mut one, &x[line * k..(line + 1) * k], 1, right, &mut scratch);
                         assert_eq!(one, all[line * n..(line + 1) * n], "{k} {n} {transpose} {line}");
+                        affine(&mut one, &x[line * k..(line + 1) * k], 1, right, bias, &mut scratch);
+                        assert_eq!(
+                            one,
+                            moved[line * n..(line + 1) * n],
+                            "{k} {n} {transpose} {line}, affine"
+                        );
+                        times(&mut one, &x[line * k..(line + 1) * k], 1, right, &mut scratch);
                         for (j, one) in one.iter().enumerate() {
                             let entry = |i: usize| w[if transpose { j * k + i } else { i * n + j }];
                             let exact: f64 = (0..k).map(|i| x[line * k + i] as f64 * entry(i) as f64).sum();
