@@ -2,7 +2,7 @@
 
 use super::context;
 use super::failure::Failure;
-use crate::data::table::default_names;
+use crate::data::table::{default_names, is_default_name};
 use crate::data::{Element, Selection, Source, Table};
 use crate::flow::{AnyModel, Error, Model};
 use eigenflow_linalg::Matrix;
@@ -64,11 +64,8 @@ pub(crate) fn by_name(table: Table, names: &[String]) -> Result<Table, Failure> 
         return Ok(table);
     }
     let table = table.in_order_of(names)?;
-    let given = |name: &String| {
-        let digits = name.strip_prefix('c').unwrap_or("");
-        digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit())
-    };
-    if table.names == names || table.cols() != names.len() || !table.names.iter().any(given) {
+    let nobody_gave = |name: &String| is_default_name(name);
+    if table.names == names || table.cols() != names.len() || table.names.iter().all(nobody_gave) {
         return Ok(table);
     }
     let elsewhere =
