@@ -18,8 +18,8 @@ pub fn training(record: &TrainingRecord) -> Vec<Chart> {
         if record.valid_rows > 0 { ["held-out", "held out"] } else { ["training", "after the epoch"] };
     let likelihood = Chart::new("Likelihood over training", axis(), Axis::linear("negative log-likelihood (nats a row)"))
         .described(format!(
-            "Negative log-likelihood of the {rows} rows in the units that are trained in (training units; those of the data \
-             with a variational dequantiser), from {} to {} nats a row; the weights of epoch {} were kept, with {}.",
+            "Negative log-likelihood of the {rows} rows, from {} to {} nats a row (training units; data units with a \
+             variational dequantiser); the weights of epoch {} were kept, with {}.",
             text(first.valid_nll),
             text(last.valid_nll),
             best.epoch,
