@@ -112,8 +112,7 @@ pub fn build_given<T: Real>(
         spectrum.values.iter().filter(|&&l| l <= NULL * largest.max(f64::MIN_POSITIVE)).count();
     let whitening = (preprocess == Preprocess::Whiten).then(|| whitening(&spectrum, options));
     let heavy = match (preprocess, &whitening) {
-        // The paper's flows stay what they are.
-        _ if matches!(preset.flow, Name::Affine | Name::Paper | Name::PaperTril) => false,
+        _ if !takes_tails(preset.flow) => false,
         (_, Some(w)) => farthest(&unit.mul(&w.transpose())) > FAR,
         (Preprocess::Standardize, _) => farthest(&unit) > FAR,
         _ => false,
@@ -188,9 +187,7 @@ fn layers(
     if whiten {
         layers.push(Affine { dim: d, form: Form::Full, frozen: true }.into());
     }
-    // The paper's flows stay what they are.
-    let plain = matches!(preset.flow, Name::Affine | Name::Paper | Name::PaperTril);
-    if heavy || (whiten && !plain) {
+    if heavy || (whiten && takes_tails(preset.flow)) {
         layers.push(tail());
     }
     let mut core = preset.layers(d, seed)?;
@@ -208,6 +205,11 @@ fn layers(
         layers.push(Squash { dim: d, low, high }.into());
     }
     Ok(layers)
+}
+
+/// Whether a flow gets soft tails at all: linear flows and the paper's stay what they are.
+fn takes_tails(flow: Name) -> bool {
+    !matches!(flow, Name::Affine | Name::Paper | Name::PaperTril)
 }
 
 /// The entry of largest magnitude.
